@@ -1,0 +1,53 @@
+"""A compiled step for CPUs, with the plain one where there is no compiler."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import shutil
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from musicgen_rt.model.lm import LM, DecoderLayer, call_layer
+
+log = logging.getLogger(__name__)
+
+
+def has_compiler() -> bool:
+    """Whether torch can compile for the CPU here: it needs a C++ compiler."""
+    names = [os.environ.get("CXX"), "g++", "clang++", "c++", "cl"]
+    return any(shutil.which(name) for name in names if name)
+
+
+@functools.lru_cache(maxsize=4)
+def compiled_step(lm: LM) -> Callable[..., Tensor]:
+    """`lm.step` with its layers compiled; plain on other devices and without a compiler.
+
+    One layer is compiled and serves all: the first step takes seconds instead of the minute that
+    the whole step would, and runs as fast. torch keeps the result on disk for later starts.
+    """
+    if lm.device.type != "cpu":
+        return lm.step
+    if not has_compiler():
+        log.warning("no C++ compiler found: the step runs uncompiled, which is slower")
+        return lm.step
+    compiled = torch.compile(call_layer)
+
+    def run_layer(
+        layer: DecoderLayer,
+        x: Tensor,
+        positions: Tensor,
+        past: tuple[Tensor, Tensor],
+        mask: Tensor,
+        text: tuple[Tensor, Tensor, Tensor] | None,
+    ) -> Tensor:
+        # The span grows with the position; all else is static. Said beforehand, so that the same
+        # code serves every span and results do not depend on which one came first.
+        torch._dynamo.mark_dynamic(mask, 1)
+        output: Tensor = compiled(layer, x, positions, past, mask, text)
+        return output
+
+    return functools.partial(lm.step, run_layer=run_layer)

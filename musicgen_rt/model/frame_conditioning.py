@@ -1,0 +1,116 @@
+"""Frame conditioners: what is added to the decoder's input at each frame.
+
+The host's clock, the melody's pitch class and attributes such as drums on/off become embeddings
+that are summed into the input of the step that makes the frame (the "sum" fusing of AudioCraft).
+Each has a null of its own, used where nothing is asked and in the unconditional row of guidance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from musicgen_rt.contract.timeline import ClockPoint
+from musicgen_rt.errors import CheckpointError
+from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
+
+CHROMA_REST = 12
+_REFERENCE_BPM = 120.0
+
+
+@dataclass(frozen=True)
+class FrameConditions:
+    """What is asked of one frame; None (and an attribute not named) is that condition's null.
+
+    `pitch_class` is 0-11, or 12 for a rest. `attributes` holds (name, on) pairs.
+    """
+
+    clock: ClockPoint | None = None
+    pitch_class: int | None = None
+    attributes: tuple[tuple[str, bool], ...] = ()
+
+
+NO_CONDITIONS = FrameConditions()
+
+
+def clock_features(points: Sequence[ClockPoint], config: ClockConfig) -> Tensor:
+    """The input of the clock embedding: [T, F], F = `config.num_features`.
+
+    Sines then cosines of the bar phase's harmonics, the same of the beat phase, one-hot beats in
+    the bar (a longer bar than the model knows counts as its longest), octaves from 120 BPM.
+    """
+    bar = torch.tensor([point.bar_phase for point in points], dtype=torch.float64)
+    beat = torch.tensor([point.beat_phase for point in points], dtype=torch.float64)
+    metre = torch.tensor([point.beats_per_bar for point in points], dtype=torch.float64)
+    bpm = torch.tensor([point.bpm for point in points], dtype=torch.float64)
+    index = (metre.round().long() - 1).clamp(0, config.max_beats_per_bar - 1)
+    parts = [
+        *_harmonics(bar, config.bar_harmonics),
+        *_harmonics(beat, config.beat_harmonics),
+        nn.functional.one_hot(index, config.max_beats_per_bar),
+        torch.log2(bpm / _REFERENCE_BPM)[:, None],
+    ]
+    return torch.cat([part.float() for part in parts], dim=1)
+
+
+def _harmonics(phase: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    angles = 2 * math.pi * phase[:, None] * torch.arange(1, count + 1, dtype=torch.float64)
+    return angles.sin(), angles.cos()
+
+
+class FrameConditioner(nn.Module):
+    """Embeds frame conditions: float32 throughout, since it is small and runs once a frame.
+
+    Tensors are those of `frame_conditioning.safetensors` (`expected_shapes` has names and shapes).
+    Raises CheckpointError for a config without any conditioner.
+    """
+
+    def __init__(self, config: FrameConditioningConfig, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        if config.clock is None and not config.chroma and not config.attributes:
+            raise CheckpointError(
+                "config.json: frame_conditioning names no conditioner, expected clock, chroma or "
+                "attributes; leave it out for an ordinary checkpoint"
+            )
+        self.config = config
+        for name, tensor in tensors.items():
+            self.register_buffer(name.replace(".", "_"), tensor.float())
+
+    def forward(self, conditions: Sequence[FrameConditions]) -> Tensor:
+        """Conditions of T frames -> what is added to the decoder's input: float32 [T, D]."""
+        parts = [
+            self._looked_up(
+                f"attributes_{name}", [dict(c.attributes).get(name) for c in conditions]
+            )
+            for name in self.config.attributes
+        ]
+        if self.config.clock is not None:
+            parts.append(self._clock(self.config.clock, [c.clock for c in conditions]))
+        if self.config.chroma:
+            parts.append(self._looked_up("chroma", [c.pitch_class for c in conditions]))
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _clock(self, config: ClockConfig, points: Sequence[ClockPoint | None]) -> Tensor:
+        null = self.get_buffer("clock_null")
+        told = [index for index, point in enumerate(points) if point is not None]
+        embedded = null.repeat(len(points), 1)
+        if told:
+            features = clock_features([p for p in points if p is not None], config).to(null.device)
+            weight, bias = self.get_buffer("clock_weight"), self.get_buffer("clock_bias")
+            # Row by row: a product of many rows may round otherwise than that of one.
+            embedded[told] = torch.stack([weight @ row for row in features]) + bias
+        return embedded
+
+    def _looked_up(self, name: str, rows: Sequence[int | None]) -> Tensor:
+        """The weight's rows, and the null for None: [T, D]."""
+        weight, null = self.get_buffer(f"{name}_weight"), self.get_buffer(f"{name}_null")
+        table = torch.cat([weight, null[None]])
+        index = [len(weight) if row is None else int(row) for row in rows]
+        return table[torch.tensor(index, device=table.device)]
