@@ -91,8 +91,10 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     (r"DenseReluDense\.w[io]\.weight", _linear(1.0)),
     # codec
     (
-        r"(?P<part>encoder|decoder)\.layers\.(?P<layer>\d+)\.(block\.(?P<block>\d+)\.)?conv"
-        r"\.parametrizations\.weight\.original0",
+        (
+            r"(?P<part>encoder|decoder)\.layers\.(?P<layer>\d+)\.(block\.(?P<block>\d+)\.)?conv"
+            r"\.parametrizations\.weight\.original0"
+        ),
         _conv_norm,
     ),
     (r"\.original1", _constant(0.0, 1.0)),

@@ -85,5 +85,5 @@ def test_constant_and_zero_weights_survive() -> None:
 
 
 def test_unknown_format_names_the_choices() -> None:
-    with pytest.raises(ParameterError, match="int3.*fp32, bf16, fp16, int8, int4"):
+    with pytest.raises(ParameterError, match=r"int3.*fp32, bf16, fp16, int8, int4"):
         WeightFormat.parse("int3")

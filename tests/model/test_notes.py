@@ -57,7 +57,7 @@ def test_one_line_that_prefers_the_right_note(notes: list[Note], line: Line) -> 
     melody = reduce_polyphony(notes, line)
     for one, two in itertools.pairwise(melody):
         assert one.end_seconds <= two.start_seconds
-    for step in range(0, 90 * 2):
+    for step in range(90 * 2):
         moment = step / 16 + 1 / 32
         sounding = [n for n in notes if n.start_seconds <= moment < n.end_seconds]
         chosen = [n for n in melody if n.start_seconds <= moment < n.end_seconds]

@@ -1,0 +1,64 @@
+# `make jam` and `make test` set everything up first. Works with GNU make 3.81 and later, plain sh.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Written when everything is installed; a changed pyproject.toml installs again.
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup jam test lint style types imports pytest format bench clean distclean
+.NOTPARALLEL:
+
+help:
+	@echo 'make jam        render some seconds of music to out/jam.wav and play it'
+	@echo 'make test       everything that must hold: style, types, import rules, tests'
+	@echo 'make lint       the same without the tests'
+	@echo 'make format     bring the code into its standard form'
+	@echo 'make bench      how fast the engine runs here, on random weights (2.4 GB, written once)'
+	@echo 'make setup      only the set-up (the others do it when needed)'
+	@echo 'make clean      remove what was made, except the environment'
+	@echo 'make distclean  remove the environment too'
+	@echo
+	@echo 'PYTHON=python3.12 chooses the interpreter when the environment is made;'
+	@echo 'PYTEST_ARGS and BENCH_ARGS are passed on, as in: make bench BENCH_ARGS="--model DIR"'
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml scripts/setup.sh
+	@PYTHON='$(PYTHON)' sh scripts/setup.sh $(VENV)
+	@touch $@
+
+jam: $(STAMP)
+	@sh scripts/jam.sh $(VENV)
+
+test: lint pytest
+
+lint: style types imports
+
+style: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports --no-logo
+
+pytest: $(STAMP)
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(STAMP)
+	$(BIN)/musicgen-rt bench $(or $(BENCH_ARGS),--random-weights)
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis
+	find bridge musicgen_rt tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
