@@ -36,10 +36,11 @@ def reports_errors(run: Run) -> Run:
 
 
 def hush_libraries() -> None:
-    """Keep transformers from remarks on configs that are as the published checkpoints have them."""
+    """Keep transformers from bars of its own and from remarks on the published configs."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def one_line(text: str) -> str:
