@@ -34,7 +34,10 @@ def compiled_step(lm: LM) -> Callable[..., Tensor]:
     if not has_compiler():
         log.warning("no C++ compiler found: the step runs uncompiled, which is slower")
         return lm.step
-    compiled = torch.compile(call_layer)
+    # Only what can change is checked at each call: the shapes of what comes in.
+    compiled = torch.compile(
+        call_layer, options={"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}
+    )
 
     def run_layer(
         layer: DecoderLayer,

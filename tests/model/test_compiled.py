@@ -21,10 +21,10 @@ def _lm(folder: Path, weight_format: WeightFormat = WeightFormat.FP32) -> LM:
         return load_lm(checkpoint, weight_format, torch.device("cpu"))
 
 
-def _caches(lm: LM) -> tuple[KVCache, CrossCache]:
+def _caches(lm: LM, rows: int = 2) -> tuple[KVCache, CrossCache]:
     generator = torch.Generator().manual_seed(0)
-    cache = KVCache.allocate(lm.config, 2, 300, lm.dtype, lm.device)
-    cross = CrossCache.allocate(lm.config, 2, 16, lm.dtype, lm.device)
+    cache = KVCache.allocate(lm.config, rows, 300, lm.dtype, lm.device)
+    cross = CrossCache.allocate(lm.config, rows, 16, lm.dtype, lm.device)
     for tensor in cache.keys + cache.values + cross.keys + cross.values:
         tensor.copy_(torch.randn(tensor.shape, generator=generator))
     return cache, cross
@@ -51,6 +51,19 @@ def test_compiled_equals_plain_and_compiles_once(
             tolerance = 1e-5 if weight_format is WeightFormat.FP32 else 0.03
             assert (outputs[0] - outputs[1]).abs().max() <= tolerance * scale
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_compiled_step_takes_another_number_of_rows(tiny_text: Path) -> None:
+    requires_program("g++")
+    lm = _lm(tiny_text)
+    step = compiled_step(lm)
+    tokens, position = torch.arange(lm.config.num_codebooks), torch.tensor([7])
+    with torch.inference_mode():
+        for rows in (2, 4, 1, 2):
+            plain = lm.step(tokens, position, 64, *_caches(lm, rows))
+            assert plain.shape[0] == rows
+            compiled = step(tokens, position, 64, *_caches(lm, rows))
+            assert torch.allclose(plain, compiled, rtol=1e-4, atol=1e-4)
 
 
 def test_without_a_compiler_the_plain_step_is_used(

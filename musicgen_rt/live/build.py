@@ -1,0 +1,114 @@
+"""Options of an engine, and putting its parts together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from musicgen_rt.errors import ParameterError
+from musicgen_rt.live.conditioning import ModelAbilities, RowBias
+from musicgen_rt.live.row_conditions import RowConditions
+from musicgen_rt.live.slots import SlotPool
+from musicgen_rt.live.stepper import Stepper
+from musicgen_rt.live.token_stream import StreamParts
+from musicgen_rt.live.window import WindowPlan
+from musicgen_rt.model.compiled import compiled_step
+from musicgen_rt.model.musicgen import MusicGen
+
+# On a CPU a whole window's prefill takes seconds; a chunk of this size does not stall the music.
+_CPU_PREFILL_CHUNK_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What is fixed for a session's life, and part of what a replay needs.
+
+    The window is the model's memory; a roll keeps `context_seconds` of it. Shorter ones are faster
+    on a CPU. `text_capacity` is the longest prompt in tokens. `history_seconds` is how far a
+    rollback can reach. `compile_step` compiles the step on a CPU (a minute at the first start).
+    `prefill_chunk_frames` is how much of a coming window is read at a time; None chooses: small
+    chunks on a CPU, all at once elsewhere.
+    """
+
+    window_seconds: float = 30.0
+    context_seconds: float = 12.0
+    history_seconds: float = 120.0
+    text_capacity: int = 64
+    compile_step: bool = False
+    prefill_chunk_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        _in_range("window_seconds", self.window_seconds, 1.0, 600.0)
+        _in_range("context_seconds", self.context_seconds, 0.4, self.window_seconds)
+        _in_range("history_seconds", self.history_seconds, 1.0, 86_400.0)
+        _whole("text_capacity", self.text_capacity, 1, 512)
+        if self.prefill_chunk_frames is not None:
+            _whole("prefill_chunk_frames", self.prefill_chunk_frames, 1, 1_000_000)
+        if not isinstance(self.compile_step, bool):
+            raise ParameterError(f"compile_step is {self.compile_step!r}: expected True or False")
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:
+        raise ParameterError(f"{name} is {value!r}: expected {low:g} to {high:g}")
+
+
+def _whole(name: str, value: int, low: int, high: int) -> None:
+    if not isinstance(value, int):
+        raise ParameterError(f"{name} is {value!r}: expected a whole number, {low} to {high}")
+    _in_range(name, value, low, high)
+
+
+def history_frames(model: MusicGen, options: EngineOptions) -> int:
+    """Frames that can be returned to."""
+    return round(options.history_seconds * model.config.frame_rate_hz)
+
+
+def keep_frames(model: MusicGen, options: EngineOptions) -> int:
+    """Frames that the engine remembers: what can be returned to, and the window before that."""
+    window = round(options.window_seconds * model.config.frame_rate_hz)
+    return history_frames(model, options) + window
+
+
+def build_parts(model: MusicGen, options: EngineOptions) -> StreamParts:
+    """What a session's streams need. Raises ParameterError if the window does not fit the model."""
+    config = model.config
+    prefix_frames = 0
+    if config.chroma is not None:
+        prefix_frames = config.chroma.chroma_length + options.text_capacity
+    plan = _window_plan(model, options, prefix_frames)
+    step = compiled_step(model.lm) if options.compile_step else model.lm.step
+    stepper = Stepper(model.lm, step)
+    text_capacity = options.text_capacity if config.kind == "text" else None
+    chunk_frames = options.prefill_chunk_frames
+    if chunk_frames is None and model.device.type == "cpu":
+        chunk_frames = _CPU_PREFILL_CHUNK_FRAMES
+    return StreamParts(
+        stepper,
+        RowConditions(config, model.lm, model.text, options.text_capacity),
+        RowBias(model.conditioner, model.device),
+        ModelAbilities(config.kind, config.frame_conditioning),
+        plan,
+        SlotPool(stepper, plan.capacity_frames + prefix_frames, text_capacity),
+        chunk_frames,
+    )
+
+
+def _window_plan(model: MusicGen, options: EngineOptions, prefix_frames: int) -> WindowPlan:
+    config = model.config
+    window_frames = round(options.window_seconds * config.frame_rate_hz)
+    longest = config.lm.max_positions - prefix_frames
+    if window_frames > longest:
+        raise ParameterError(
+            f"a window of {options.window_seconds} s is {window_frames} frames: this checkpoint "
+            f"has positions for {longest} ({longest / config.frame_rate_hz:.1f} s)"
+        )
+    context_frames = round(options.context_seconds * config.frame_rate_hz)
+    # Whole bars may leave little more than half of the context, and a diagonal must fit.
+    shortest = 2 * (max(config.lm.delays) + 1)
+    if context_frames < shortest:
+        raise ParameterError(
+            f"a context of {options.context_seconds} s is {context_frames} frames: expected "
+            f"{shortest} frames or more for this checkpoint"
+        )
+    return WindowPlan(window_frames, context_frames)

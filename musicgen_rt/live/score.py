@@ -1,0 +1,167 @@
+"""The score: every control as a function of the absolute frame.
+
+A control is never "the present value": it is a list of changes, each at its frame. Going back in
+time therefore needs no undo, and what has been played can be made again: the music is a function
+of the score and the model.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from musicgen_rt.errors import ParameterError
+
+NUM_SLOTS = 8
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A numeric control: its range, default and meaning."""
+
+    default: float
+    low: float
+    high: float
+    doc: str
+    is_whole: bool = False
+
+    def check(self, name: str, value: float) -> float:
+        """The value in its type. Raises ParameterError naming the range."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not self.low <= value <= self.high:
+            raise ParameterError(f"{name} is {value!r}: expected {self.low:g} to {self.high:g}")
+        if self.is_whole and value != int(value):
+            raise ParameterError(f"{name} is {value!r}: expected a whole number")
+        return int(value) if self.is_whole else float(value)
+
+
+PARAMETERS = {
+    "temperature": Parameter(1.0, 0.0, 10.0, "randomness of sampling; 0 is greedy"),
+    "top_k": Parameter(250, 0, 65536, "sample among the k likeliest tokens; 0 is off", True),
+    "top_p": Parameter(0.0, 0.0, 1.0, "sample from the likeliest tokens of this mass; 0 is off"),
+    "cfg": Parameter(3.0, 0.0, 30.0, "classifier-free guidance; 1 is off"),
+    # 1 is the single guidance; the "double" one was published with 5 (MusicGen-Style).
+    "cfg_melody": Parameter(1.0, 0.0, 30.0, "weight of the text over the melody; 1 is plain cfg"),
+    "seed": Parameter(0, 0, 2**63 - 1, "seed of the sampling noise", True),
+}
+# An empty slot weighs nothing, so that a prompt put there with a ramp fades in.
+WEIGHT = Parameter(0.0, -10.0, 10.0, "weight of a prompt")
+
+
+def default_controls(default_cfg: float) -> dict[str, Any]:
+    """What a score holds before any change; controls not named are None. `cfg` is the model's."""
+    numbers = {name: parameter.default for name, parameter in PARAMETERS.items()}
+    weights = {f"weight/{slot}": WEIGHT.default for slot in range(NUM_SLOTS)}
+    return numbers | weights | {"cfg": default_cfg}
+
+
+@dataclass(frozen=True)
+class Change:
+    """From `frame` on the value holds; a number may be reached over `ramp_frames`."""
+
+    frame: int
+    value: Any
+    ramp_frames: int = 0
+
+
+@dataclass
+class Track:
+    """One control's changes in order of frames; `before` is its value before the first of them."""
+
+    before: Any
+    changes: list[Change] = field(default_factory=list)
+    # For each change the value at the frame before it, where its ramp begins: a ramp may cut
+    # another one short, and that one another, without end.
+    _starts: list[Any] = field(default_factory=list)
+
+    def set(self, change: Change) -> None:
+        """Add a change; one at the same frame is replaced."""
+        at = bisect.bisect_left(self.changes, change.frame, key=_frame_of)
+        replaced = at < len(self.changes) and self.changes[at].frame == change.frame
+        self.changes[at : at + replaced] = [change]
+        del self._starts[at:]
+        for index in range(at, len(self.changes)):
+            self._starts.append(self._value(index - 1, self.changes[index].frame - 1))
+
+    def at(self, frame: int) -> Any:
+        """The value at `frame`, on its way if a ramp is under way."""
+        return self._value(self._index(frame), frame)
+
+    def forget_before(self, frame: int) -> None:
+        """Drop changes that no frame from `frame` on can feel."""
+        at = self._index(frame)
+        if at > 0:
+            self.before = self._starts[at]
+            del self.changes[:at], self._starts[:at]
+
+    def next_after(self, frame: int) -> int | None:
+        """The frame of the first change after `frame`."""
+        at = self._index(frame) + 1
+        return self.changes[at].frame if at < len(self.changes) else None
+
+    def _index(self, frame: int) -> int:
+        """The change in force at `frame`, -1 for none."""
+        return bisect.bisect_right(self.changes, frame, key=_frame_of) - 1
+
+    def _value(self, index: int, frame: int) -> Any:
+        if index < 0:
+            return self.before
+        change = self.changes[index]
+        elapsed = frame - change.frame
+        if elapsed >= change.ramp_frames:
+            return change.value
+        start = self._starts[index]
+        return start + (change.value - start) * (elapsed + 1) / (change.ramp_frames + 1)
+
+
+class Score:
+    """Changes of named controls. One thread writes."""
+
+    def __init__(self, defaults: Mapping[str, Any]) -> None:
+        self._defaults = dict(defaults)
+        self._tracks: dict[str, Track] = {}
+        self.forgotten_before = 0
+
+    @property
+    def num_changes(self) -> int:
+        return sum(len(track.changes) for track in self._tracks.values())
+
+    def set(self, key: str, change: Change) -> None:
+        """Add a change; one of the same control at the same frame is replaced."""
+        if key not in self._tracks:
+            self._tracks[key] = Track(self._defaults.get(key))
+        self._tracks[key].set(change)
+
+    def at(self, key: str, frame: int) -> Any:
+        """The control's value at `frame`, on its way if a ramp is under way."""
+        track = self._tracks.get(key)
+        return self._defaults.get(key) if track is None else track.at(frame)
+
+    def tracks(self) -> Iterator[tuple[str, Track]]:
+        """Every control that was ever changed. For reading."""
+        return iter(self._tracks.items())
+
+    def load(self, tracks: Mapping[str, Track], forgotten_before: int) -> None:
+        """Take over what another score's `tracks` and `forgotten_before` gave."""
+        self._tracks, self.forgotten_before = dict(tracks), forgotten_before
+
+    def changes_after(self, frame: int, prefixes: tuple[str, ...]) -> list[int]:
+        """The next change of each control that begins with one of `prefixes`, in order."""
+        frames = {
+            track.next_after(frame)
+            for key, track in self._tracks.items()
+            if key.startswith(prefixes)
+        }
+        return sorted(later for later in frames if later is not None)
+
+    def forget_before(self, frame: int) -> None:
+        """Drop changes that no frame from `frame` on can feel."""
+        for track in self._tracks.values():
+            track.forget_before(frame)
+        self.forgotten_before = max(self.forgotten_before, frame)
+
+
+def _frame_of(change: Change) -> int:
+    return change.frame
