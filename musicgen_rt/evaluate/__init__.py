@@ -1,0 +1,1 @@
+"""Figures that say how good a trained model is, over music it has not seen."""

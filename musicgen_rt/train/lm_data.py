@@ -1,0 +1,194 @@
+"""Batches for the language model: windows of encoded clips, a caption each, conditions dropped.
+
+What a step sees is a pure function of (seed, step, process), so a resumed run goes on with the same
+data and nothing about it is saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from musicgen_rt.errors import ParameterError
+from musicgen_rt.model.text_attributes import AttributeNames
+from musicgen_rt.train.lm_conditions import FrameBatch
+from musicgen_rt.train.lm_config import BatchConfig, DropConfig
+from musicgen_rt.train.lm_records import (
+    NO_TEMPO,
+    PITCH_UNKNOWN,
+    ROLE_UNKNOWN,
+    ROLES,
+    ClipLibrary,
+    FrameTruth,
+    StatedCaption,
+)
+from musicgen_rt.train.text_encoder import AttributeTargets, attribute_targets, tokenise
+
+# Independent draws for one step.
+_WINDOWS, _TEXTS = 0, 1
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Tokens [B, S] with a bool mask [B, S], and the facts of their clips (None: not asked for)."""
+
+    ids: Tensor
+    mask: Tensor
+    targets: AttributeTargets | None
+
+    def to(self, device: torch.device) -> TextBatch:
+        """The same on a device."""
+        targets = None if self.targets is None else self.targets.to(device)
+        return TextBatch(self.ids.to(device), self.mask.to(device), targets)
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Codes [B, K, T] int64, the conditions of their frames, texts, and which rows have one [B]."""
+
+    codes: Tensor
+    frames: FrameBatch
+    text: TextBatch
+    has_text: Tensor
+
+    def to(self, device: torch.device) -> WindowBatch:
+        """The same on a device."""
+        return WindowBatch(*(part.to(device) for part in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class TextReading:
+    """How captions become tokens, and facts targets (`names` None: no targets)."""
+
+    tokenizer: Any
+    max_tokens: int
+    names: AttributeNames | None
+
+
+class WindowSampler:
+    """Draws batches from a library. One thread."""
+
+    def __init__(
+        self,
+        library: ClipLibrary,
+        batch: BatchConfig,
+        drop: DropConfig,
+        attributes: Sequence[str],
+        reading: TextReading,
+        seed: int,
+    ) -> None:
+        """Raises ParameterError if no clip is as long as a window."""
+        self._library, self._batch, self._drop, self._reading = library, batch, drop, reading
+        self._roles = [ROLES.index(name) for name in attributes]
+        self._seed = seed
+        frames = np.array([clip.frames for clip in library.clips], dtype=np.float64)
+        # Long clips hold more windows.
+        shares = np.clip(frames - batch.window_frames + 1, 0, None)
+        if not shares.any():
+            raise ParameterError(
+                f"batch.window_frames is {batch.window_frames}; the longest clip of "
+                f"{library.folder} has {int(frames.max())} frames: shorten the window"
+            )
+        self._shares = shares / shares.sum()
+
+    def windows(self, step: int, process: int = 0) -> WindowBatch:
+        """The windows of a step in a process."""
+        rng = np.random.default_rng((self._seed, _WINDOWS, step, process))
+        size = self._batch.window_frames
+        indices = rng.choice(len(self._shares), size=self._batch.rows, p=self._shares)
+        read = [self._library.window(int(i), self._start(rng, int(i)), size) for i in indices]
+        has_text = np.zeros(len(indices), np.bool_)
+        truths = []
+        for row, (_, truth) in enumerate(read):
+            has_everything = rng.random() >= self._drop.everything
+            has_text[row] = has_everything and rng.random() >= self._drop.text
+            truths.append(
+                drop_conditions(rng, truth, self._drop)
+                if has_everything
+                else FrameTruth.unknown(size)
+            )
+        return WindowBatch(
+            torch.from_numpy(np.stack([codes for codes, _ in read]).astype(np.int64)),
+            frame_batch(truths, self._roles),
+            self._texts(rng, indices),
+            torch.from_numpy(has_text),
+        )
+
+    def texts(self, step: int, rows: int, process: int = 0) -> TextBatch:
+        """Captions alone, for the text encoder's own training."""
+        rng = np.random.default_rng((self._seed, _TEXTS, step, process))
+        return self._texts(rng, rng.integers(len(self._library.clips), size=rows))
+
+    def _start(self, rng: np.random.Generator, index: int) -> int:
+        """Where a window begins: at the clip's start, on a bar, or anywhere."""
+        last = self._library.clips[index].frames - self._batch.window_frames
+        draw = rng.random()
+        if draw < self._batch.clip_start_share:
+            return 0
+        if draw < self._batch.clip_start_share + self._batch.bar_start_share:
+            bars = self._library.bar_starts(index)
+            bars = bars[bars <= last]
+            if len(bars):
+                return int(rng.choice(bars))
+        return int(rng.integers(last + 1))
+
+    def _texts(self, rng: np.random.Generator, indices: Sequence[int] | Any) -> TextBatch:
+        clips = [self._library.clips[int(index)] for index in indices]
+        captions = [_caption(rng, clip.captions) for clip in clips]
+        reading = self._reading
+        texts = [caption.text for caption in captions]
+        ids, mask = tokenise(reading.tokenizer, texts, reading.max_tokens)
+        targets = None
+        if reading.names is not None:
+            targets = attribute_targets(captions, [clip.facts for clip in clips], reading.names)
+        return TextBatch(ids, mask, targets)
+
+
+def _caption(rng: np.random.Generator, captions: Sequence[StatedCaption]) -> StatedCaption:
+    return captions[int(rng.integers(len(captions)))] if captions else StatedCaption("", {})
+
+
+def drop_conditions(rng: np.random.Generator, truth: FrameTruth, drop: DropConfig) -> FrameTruth:
+    """Makes conditions unknown: each on its own, over the window or up to or from some frame."""
+    frames = len(truth.bpm)
+    bpm, pitch_class, roles = truth.bpm.copy(), truth.pitch_class.copy(), truth.roles.copy()
+    bpm[_dropped(rng, frames, drop.clock, drop.frames)] = NO_TEMPO
+    pitch_class[_dropped(rng, frames, drop.chroma, drop.frames)] = PITCH_UNKNOWN
+    for row in roles:
+        row[_dropped(rng, frames, drop.attribute, drop.frames)] = ROLE_UNKNOWN
+    return FrameTruth(
+        truth.bar_phase, truth.beat_phase, bpm, truth.beats_per_bar, pitch_class, roles
+    )
+
+
+def _dropped(rng: np.random.Generator, frames: int, whole: float, partly: float) -> slice:
+    """Which frames lose a condition."""
+    draw, cut, from_start = rng.random(), int(rng.integers(frames)), rng.random() < 0.5
+    if draw < whole:
+        return slice(0, frames)
+    if draw < whole + (1 - whole) * partly:
+        return slice(0, cut) if from_start else slice(cut, frames)
+    return slice(0, 0)
+
+
+def frame_batch(truths: Sequence[FrameTruth], roles: Sequence[int]) -> FrameBatch:
+    """Truths of B windows of T frames as conditions; `roles` are the attributes' places."""
+
+    def stacked(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(truth, name) for truth in truths]))
+
+    bpm = stacked("bpm")
+    return FrameBatch(
+        bar_phase=stacked("bar_phase"),
+        beat_phase=stacked("beat_phase"),
+        beats_per_bar=stacked("beats_per_bar").long(),
+        bpm=bpm,
+        has_clock=bpm > NO_TEMPO,
+        pitch_class=stacked("pitch_class").long(),
+        attributes=stacked("roles").long()[:, list(roles)],
+    )

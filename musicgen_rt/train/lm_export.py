@@ -1,0 +1,104 @@
+"""Writes a trained language model as a whole checkpoint: with its codec, tokenizer and companions.
+
+transformers' `from_pretrained` loads it without the frame conditioners, `MusicGen.load` with them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from musicgen_rt.errors import CheckpointError
+from musicgen_rt.model.checkpoint import FRAME_CONDITIONING_WEIGHTS, WEIGHTS
+from musicgen_rt.model.text_attributes import TEXT_ATTRIBUTES_WEIGHTS, AttributeHeads, save_heads
+from musicgen_rt.train import checkpointing
+from musicgen_rt.train.config import build_config
+from musicgen_rt.train.lm import put_weights
+from musicgen_rt.train.lm_config import LMTrainConfig
+from musicgen_rt.train.lm_foundation import Foundation, load_foundation
+from musicgen_rt.train.lm_model import TrainableLM
+from musicgen_rt.train.lm_objective import LMObjective, build_objective
+from musicgen_rt.train.lora import merge_lora
+
+_METADATA = {"format": "pt"}  # transformers refuses files without it
+
+
+def export_run(run_folder: Path, out: Path, dtype: torch.dtype = torch.float32) -> int:
+    """Exports the averaged weights of a run; returns the step they are from.
+
+    Raises CheckpointError if there is no saved state, or `out` is not a new or empty folder.
+    """
+    config = build_config(checkpointing.read_run_config(run_folder), LMTrainConfig)
+    state = checkpointing.load_state(run_folder)
+    foundation = load_foundation(config)
+    objective = build_objective(config, foundation)
+    trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
+    put_weights(trained, state.group("average"))
+    export_objective(objective, foundation, out, dtype)
+    return int(state.values["step"])
+
+
+def export_objective(
+    objective: LMObjective,
+    foundation: Foundation,
+    out: Path,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Writes a checkpoint folder; it appears complete or not at all. Raises CheckpointError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CheckpointError(f"{out} exists and is not an empty folder; choose a new one")
+    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+    try:
+        partial.mkdir(parents=True)
+        foundation.write_companions(partial)
+        table: dict[str, Any] = {
+            **foundation.config_json,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        (partial / "config.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+        _write_weights(partial, _merged(objective.model), foundation, dtype)
+        _write_heads(partial, objective.heads, foundation)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise CheckpointError(f"{out}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _merged(model: TrainableLM) -> TrainableLM:
+    """A copy with low-rank updates added to their matrices."""
+    merged = copy.deepcopy(model).cpu().eval()
+    merge_lora(merged)
+    return merged
+
+
+def _write_weights(
+    folder: Path, model: TrainableLM, foundation: Foundation, dtype: torch.dtype
+) -> None:
+    tensors = model.checkpoint_tensors() | foundation.codec_tensors()
+    _save(tensors, folder / WEIGHTS, dtype)
+    if model.conditioner is not None:
+        _save(model.conditioner.tensors(), folder / FRAME_CONDITIONING_WEIGHTS, dtype)
+
+
+def _write_heads(folder: Path, heads: AttributeHeads | None, foundation: Foundation) -> None:
+    if heads is not None:
+        save_heads(folder, heads)
+    elif foundation.start is not None:
+        earlier = foundation.start / TEXT_ATTRIBUTES_WEIGHTS
+        if earlier.is_file():
+            shutil.copyfile(earlier, folder / TEXT_ATTRIBUTES_WEIGHTS)
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path, dtype: torch.dtype) -> None:
+    stored = {n: tensor.detach().cpu().to(dtype).contiguous() for n, tensor in tensors.items()}
+    save_file(stored, path, metadata=_METADATA)

@@ -1,0 +1,226 @@
+"""What a run builds on: a codec for a new model, or a checkpoint to fine-tune.
+
+It gives the config, the starting weights, the tokenizer, and all that an exported checkpoint takes
+over unchanged: the codec's tensors and the small files.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoTokenizer, ByT5Tokenizer
+
+from musicgen_rt.errors import CheckpointError
+from musicgen_rt.model.checkpoint import CODEC_PREFIX, WEIGHTS, Checkpoint
+from musicgen_rt.model.codec import Codec
+from musicgen_rt.model.codec_config import CodecConfig
+from musicgen_rt.model.codec_frames import FrameDecoder
+from musicgen_rt.model.config import FrameConditioningConfig, ModelConfig
+from musicgen_rt.model.hub import resolve
+from musicgen_rt.train.lm_config import LMTrainConfig, TextShape
+
+# ByT5's bytes and special tokens need 384 rows.
+_BYTE_VOCAB = 384
+# A checkpoint's positions when nothing else is asked for; windows may be shorter.
+_DEFAULT_POSITIONS = 2048
+_COMPANIONS = (
+    "generation_config.json", "preprocessor_config.json", "processor_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "spiece.model",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """`config_json` is config.json as the export will have it, `config` what it says.
+
+    `start` is the checkpoint to fine-tune, None for a new model; `codec` the codec's folder then.
+    """
+
+    config_json: dict[str, Any]
+    config: ModelConfig
+    start: Path | None
+    codec: Path | None
+
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer."""
+        if self.start is None:
+            return ByT5Tokenizer()
+        return AutoTokenizer.from_pretrained(
+            str(self.start), local_files_only=True, trust_remote_code=False
+        )
+
+    def codec_tensors(self) -> dict[str, Tensor]:
+        """The codec under the names of a whole checkpoint."""
+        if self.codec is not None:
+            return {CODEC_PREFIX + n: tensor for n, tensor in _codec_file(self.codec).items()}
+        assert self.start is not None
+        with Checkpoint.open(self.start) as checkpoint:
+            names = [name for name in checkpoint.names() if name.startswith(CODEC_PREFIX)]
+            return {name: checkpoint.tensor(name).clone() for name in names}
+
+    def write_companions(self, folder: Path) -> None:
+        """Everything but config.json and weights: tokenizer, generation and audio settings."""
+        if self.start is not None:
+            for name in _COMPANIONS:
+                if (self.start / name).is_file():
+                    shutil.copyfile(self.start / name, folder / name)
+            return
+        ByT5Tokenizer().save_pretrained(folder)
+        _write_json(folder / "generation_config.json", _generation_json(self.config))
+        _write_json(folder / "preprocessor_config.json", _preprocessor_json(self.config))
+
+
+def load_foundation(config: LMTrainConfig) -> Foundation:
+    """Reads the codec or checkpoint that a run names. Raises CheckpointError."""
+    conditioning = config.conditions.to_model()
+    if config.start:
+        return _from_checkpoint(resolve(config.start), conditioning)
+    folder = Path(config.codec)
+    codec_json = _codec_json(folder)
+    table: dict[str, Any] = {
+        "architectures": ["MusicgenForConditionalGeneration"],
+        "model_type": "musicgen",
+        "is_encoder_decoder": True,
+        "dtype": "float32",
+        "text_encoder": _text_json(config.shape.text),
+        "audio_encoder": codec_json,
+        "decoder": _decoder_json(config, CodecConfig.from_json(codec_json)),
+    }
+    if conditioning is not None:
+        table["frame_conditioning"] = conditioning.to_json()
+    return Foundation(table, ModelConfig.from_json(table), None, folder)
+
+
+def load_frame_decoder(folder: Path, device: torch.device) -> FrameDecoder:
+    """The codec of an exported codec's folder or of a whole checkpoint. Raises CheckpointError."""
+    table = _read_json(folder / "config.json")
+    if table.get("model_type") == "encodec":
+        tensors = _codec_file(folder)
+        codec = Codec.from_tensors(CodecConfig.from_json(table), tensors.__getitem__)
+        return FrameDecoder(codec.to(device))
+    with Checkpoint.open(folder) as checkpoint:
+        codec_config = CodecConfig.from_json(checkpoint.config.codec_json)
+        codec = Codec.from_tensors(codec_config, lambda n: checkpoint.tensor(CODEC_PREFIX + n))
+        return FrameDecoder(codec.to(device), checkpoint.config.channels)
+
+
+def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None) -> Foundation:
+    """A checkpoint with the run's conditioners; its own must be the same if it has any."""
+    table = _read_json(folder / "config.json")
+    with Checkpoint.open(folder) as checkpoint:
+        own = checkpoint.config.frame_conditioning
+    if own is not None and own != conditioning:
+        raise CheckpointError(
+            f"{folder} has the frame conditioners {own.to_json()}; [conditions] asks for others: "
+            "name the same ones"
+        )
+    if conditioning is not None:
+        table["frame_conditioning"] = conditioning.to_json()
+    companions = {
+        key: _read_json(folder / f"{key}_config.json")
+        for key in ("generation", "preprocessor")
+        if (folder / f"{key}_config.json").is_file()
+    }
+    return Foundation(table, ModelConfig.from_json(table, **companions), folder, None)
+
+
+def _codec_json(folder: Path) -> dict[str, Any]:
+    table = _read_json(folder / "config.json")
+    if table.get("model_type") != "encodec":
+        raise CheckpointError(
+            f"{folder} holds a {table.get('model_type')!r}, expected the folder of a codec "
+            "(model_type 'encodec') as `musicgen-rt train export` writes it; a whole checkpoint "
+            "goes into `start`"
+        )
+    return table
+
+
+def _codec_file(folder: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise CheckpointError(f"{folder / WEIGHTS} cannot be read ({error})") from error
+
+
+def _decoder_json(config: LMTrainConfig, codec: CodecConfig) -> dict[str, Any]:
+    shape, special = config.shape, codec.codebook_size
+    positions = config.max_positions or max(_DEFAULT_POSITIONS, config.batch.window_frames)
+    return {
+        "model_type": "musicgen_decoder",
+        "vocab_size": codec.codebook_size,
+        "pad_token_id": special,
+        "bos_token_id": special,
+        "num_codebooks": codec.num_codebooks,
+        "audio_channels": 1,
+        "hidden_size": shape.d_model,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "ffn_dim": shape.ffn_dim,
+        "max_position_embeddings": positions,
+        "activation_function": "gelu",
+        "scale_embedding": False,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+    }
+
+
+def _text_json(shape: TextShape) -> dict[str, Any]:
+    return {
+        "model_type": "t5",
+        "vocab_size": _BYTE_VOCAB,
+        "d_model": shape.d_model,
+        "d_kv": shape.head_dim,
+        "d_ff": shape.ffn_dim,
+        "num_layers": shape.layers,
+        "num_heads": shape.heads,
+        "dropout_rate": shape.dropout,
+        "feed_forward_proj": "relu",
+    }
+
+
+def _generation_json(config: ModelConfig) -> dict[str, Any]:
+    special = config.lm.pad_token
+    return {
+        "bos_token_id": special,
+        "decoder_start_token_id": special,
+        "pad_token_id": special,
+        "do_sample": True,
+        "guidance_scale": 3.0,
+        "max_length": min(config.lm.max_positions, 1500),
+    }
+
+
+def _preprocessor_json(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "feature_extractor_type": "EncodecFeatureExtractor",
+        "processor_class": "MusicgenProcessor",
+        "feature_size": config.channels,
+        "sampling_rate": config.sampling_rate_hz,
+        "padding_side": "left",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise CheckpointError(f"{path} holds a {type(table).__name__}, expected an object")
+    return table
+
+
+def _write_json(path: Path, table: dict[str, Any]) -> None:
+    path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,102 @@
+"""The model of a run with its losses: built on a foundation, frozen where the run says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from musicgen_rt.model.checkpoint import Checkpoint
+from musicgen_rt.model.text_attributes import (
+    TEXT_ATTRIBUTES_WEIGHTS,
+    AttributeHeads,
+    load_heads,
+)
+from musicgen_rt.train.lm_config import ADAPTER, FULL, LMTrainConfig
+from musicgen_rt.train.lm_data import TextBatch, WindowBatch
+from musicgen_rt.train.lm_foundation import Foundation
+from musicgen_rt.train.lm_loss import codebook_losses, shifted, valid_targets
+from musicgen_rt.train.lm_model import TrainableLM
+from musicgen_rt.train.lora import add_lora
+from musicgen_rt.train.text_encoder import attribute_losses, generator_names
+
+# What is added up to the loss; other terms are figures to look at.
+_TEXT_TERMS = ("text_style", "text_key", "text_bpm", "text_roles")
+
+
+class LMObjective(nn.Module):
+    """A batch to its losses. The one module that a distributed run wraps."""
+
+    def __init__(
+        self, model: TrainableLM, heads: AttributeHeads | None, text_weight: float, dtype: Any
+    ) -> None:
+        """`dtype` is that of autocast for the decoder; float32 is none."""
+        super().__init__()
+        self.model, self.heads = model, heads
+        self.text_weight, self.dtype = text_weight, dtype
+
+    def forward(self, batch: WindowBatch | TextBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its figures; a batch of texts alone has the text encoder's."""
+        if isinstance(batch, TextBatch):
+            _, total, figures = self._read(batch)
+            return total, figures
+        states, total, figures = self._read(batch.text)
+        config = self.model.config.lm
+        inputs, targets = shifted(batch.codes, config.delays, config.pad_token)
+        mask = batch.text.mask & batch.has_text[:, None]
+        with torch.autocast(inputs.device.type, self.dtype, self.dtype != torch.float32):
+            logits = self.model(inputs, states, mask, batch.frames)
+        valid = valid_targets(inputs.shape[2], config.delays, inputs.device)
+        entropies = codebook_losses(logits, targets, valid)
+        figures["loss"] = entropies.mean().detach()
+        for index, entropy in enumerate(entropies.detach()):
+            figures[f"loss_{index}"] = entropy
+        return entropies.mean() + total, figures
+
+    def _read(self, text: TextBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Hidden states [B, S, d_text] and the attribute heads' loss and figures."""
+        states = self.model.encode_text(text.ids, text.mask)
+        total, figures = states.new_zeros(()), {}
+        if self.heads is not None and text.targets is not None:
+            terms = attribute_losses(self.heads, states, text.mask, text.targets)
+            total = self.text_weight * torch.stack([terms[name] for name in _TEXT_TERMS]).sum()
+            figures = {name: term.detach() for name, term in terms.items()}
+        return states, total, figures
+
+
+def build_objective(config: LMTrainConfig, foundation: Foundation) -> LMObjective:
+    """The model at its start: random, or a checkpoint's. Parameters that rest are frozen."""
+    torch.manual_seed(config.seed)
+    model = TrainableLM(foundation.config)
+    heads = None
+    if config.text_weight:
+        heads = AttributeHeads(foundation.config.text_d_model, generator_names())
+    if foundation.start is not None:
+        _load_start(model, foundation)
+        if heads is not None and (foundation.start / TEXT_ATTRIBUTES_WEIGHTS).exists():
+            heads = load_heads(foundation.start).requires_grad_(True)
+        _freeze(model, config)
+    dtype = torch.bfloat16 if config.bfloat16 else torch.float32
+    return LMObjective(model, heads, config.text_weight, dtype)
+
+
+def _load_start(model: TrainableLM, foundation: Foundation) -> None:
+    assert foundation.start is not None
+    with Checkpoint.open(foundation.start) as checkpoint:
+        model.load_checkpoint_tensors(checkpoint.tensor)
+        if model.conditioner is not None and checkpoint.config.frame_conditioning is not None:
+            with torch.no_grad():
+                for name, parameter in model.conditioner.tensors().items():
+                    parameter.copy_(checkpoint.tensor(name))
+
+
+def _freeze(model: TrainableLM, config: LMTrainConfig) -> None:
+    if config.tune == FULL:
+        model.text_encoder.requires_grad_(config.tunes_text)
+        return
+    model.requires_grad_(False)
+    if config.lora.rank:
+        add_lora(model.decoder, config.lora)
+    if config.tune == ADAPTER and model.conditioner is not None:
+        model.conditioner.requires_grad_(True)

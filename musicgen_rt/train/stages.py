@@ -1,0 +1,111 @@
+"""The stages of training by name, each run from a table of a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicgen_rt.errors import ParameterError
+from musicgen_rt.model.presets import DTYPES
+from musicgen_rt.train import checkpointing
+from musicgen_rt.train.codec import CodecTrainConfig, averaged_model, load_run, train_codec
+from musicgen_rt.train.codec_export import export_codec
+from musicgen_rt.train.config import build_config
+from musicgen_rt.train.data_export import DataConfig, export_data
+from musicgen_rt.train.lm import train_lm
+from musicgen_rt.train.lm_config import ADAPTER, LMTrainConfig
+from musicgen_rt.train.lm_encode import EncodeConfig, encode_clips
+from musicgen_rt.train.lm_export import export_run
+from musicgen_rt.train.loss_plot import plot_run
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Writes the run `run`, of a codec or a language model, as a checkpoint into `out`.
+
+    `dtype` is fp32, bf16 or fp16. `identity_lstm` is for codecs, see `codec_export`. `plot` is an
+    SVG file to draw the metrics `curves` into.
+    """
+
+    run: str
+    out: str
+    dtype: str = "fp32"
+    identity_lstm: bool = True
+    plot: str = ""
+    curves: tuple[str, ...] = ("loss", "validation_loss", "validation_free_loss")
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ParameterError(f"dtype is {self.dtype!r}; allowed: {', '.join(DTYPES)}")
+
+
+def run_stage(stage: str, config_file: Path, table_name: str | None) -> None:
+    """Runs a stage from the table of its name (or `table_name`), or from the whole file."""
+    table, where = _read_table(config_file, table_name or stage, is_named=table_name is not None)
+    _STAGES[stage](table, where)
+
+
+def _read_table(path: Path, name: str, *, is_named: bool) -> tuple[dict[str, Any], str]:
+    """A table of the file with the prefix for errors; the file itself if it has none."""
+    try:
+        whole = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"cannot read the configuration {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"{path} is not valid TOML: {error}") from error
+    table = whole.get(name)
+    if isinstance(table, dict):
+        return table, f"{name}."
+    if is_named:
+        raise ParameterError(f"{path} has no table [{name}]; it has {', '.join(whole)}")
+    return whole, ""
+
+
+def _data(table: dict[str, Any], where: str) -> None:
+    export_data(build_config(table, DataConfig, where))
+
+
+def _encode(table: dict[str, Any], where: str) -> None:
+    encode_clips(build_config(table, EncodeConfig, where))
+
+
+def _codec(table: dict[str, Any], where: str) -> None:
+    train_codec(build_config(table, CodecTrainConfig, where))
+
+
+def _lm(table: dict[str, Any], where: str) -> None:
+    train_lm(build_config(table, LMTrainConfig, where))
+
+
+def _adapter(table: dict[str, Any], where: str) -> None:
+    train_lm(build_config({"tune": ADAPTER, **table}, LMTrainConfig, where))
+
+
+def _export(table: dict[str, Any], where: str) -> None:
+    config = build_config(table, ExportConfig, where)
+    run, out, dtype = Path(config.run), Path(config.out), getattr(torch, DTYPES[config.dtype])
+    if "pool" in checkpointing.read_run_config(run):  # a codec draws its audio from one
+        codec_config, state = load_run(run)
+        model = averaged_model(codec_config, state)
+        export_codec(model, out, dtype, config.identity_lstm)
+        step = state.values["step"]
+    else:
+        step = export_run(run, out, dtype)
+    print(f"wrote {out} from step {step}")
+    if config.plot:
+        plot_run(run, Path(config.plot), config.curves)
+
+
+_STAGES: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "data": _data,
+    "encode": _encode,
+    "codec": _codec,
+    "lm": _lm,
+    "adapter": _adapter,
+    "export": _export,
+}
