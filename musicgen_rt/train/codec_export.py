@@ -43,6 +43,7 @@ def export_codec(
     part = folder / (WEIGHTS_FILE + ".part")
     stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
     save_file(stored, part, metadata={"format": "pt"})
+    part.chmod(0o644)  # safetensors makes files that only their owner can read
     os.replace(part, folder / WEIGHTS_FILE)
     table = codec_config_table(model.shape, dtype, identity_lstm)
     write_atomically(folder / CONFIG_FILE, json.dumps(table, indent=2, sort_keys=True) + "\n")

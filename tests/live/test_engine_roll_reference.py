@@ -93,6 +93,24 @@ def test_memory_comes_before_the_context(
         assert float((found - wanted).abs().max()) <= 1e-4 * float(expected.abs().max())
 
 
+def test_rows_keep_their_own_past_when_others_come_and_go(
+    engine_of: EngineMaker, references: dict[str, Reference]
+) -> None:
+    engine, seen = recorded(engine_of("text"))
+    reference = references["text"]
+    engine.set_prompt(PROMPT, 2)
+    engine.set_prompt("warm strings", 0, at_frame=20)  # a row in between the two
+    engine.clear_prompt(0, at_frame=30)
+    engine.step(50)
+    tokens = reference.delayed(engine.codes(0, 47))
+    for prompt, rows in ((None, {10: 0, 25: 0, 40: 0}), (PROMPT, {10: 1, 25: 2, 40: 1})):
+        expected = reference.logits(tokens, prompt)
+        for diagonal, row in rows.items():
+            difference = (seen[diagonal][row] - expected[diagonal]).abs().max()
+            assert float(difference) <= 1e-4 * float(expected.abs().max())
+    assert [len(seen[diagonal]) for diagonal in (19, 20, 29, 30)] == [2, 3, 3, 2]
+
+
 def test_a_changed_prompt_keeps_the_past_as_it_was_read(
     engine_of: EngineMaker, references: dict[str, Reference]
 ) -> None:
