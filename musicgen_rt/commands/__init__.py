@@ -36,11 +36,15 @@ def reports_errors(run: Run) -> Run:
 
 
 def hush_libraries() -> None:
-    """Keep transformers from bars of its own and from remarks on the published configs."""
-    from transformers.utils import logging
+    """Keep libraries from bars of their own and from remarks that no user can act on."""
+    import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    # Compiling for the CPU on a machine with CUDA's compiler but without a GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def one_line(text: str) -> str:

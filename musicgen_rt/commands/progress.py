@@ -32,6 +32,7 @@ class AudioProgress:
         self._clock = clock
         self._is_terminal = self._stream.isatty()
         self._bar: Any = None
+        self._loading: Any = None
         self._started: float | None = None
         self._next_line = 0.0
 
@@ -53,6 +54,20 @@ class AudioProgress:
                 file=self._stream,
                 flush=True,
             )
+
+    def load(self, part: str, done: int, total: int) -> None:
+        """So much of a part of the model is there: a bar of its own, or a line when it is whole."""
+        if self._is_terminal and self._loading is None:
+            self._loading = tqdm(total=total, desc=f"loading {part}", file=self._stream)
+        if self._loading is not None:
+            self._loading.update(done - self._loading.n)
+        if done < total:
+            return
+        if self._loading is not None:
+            self._loading.close()
+            self._loading = None
+        else:
+            self.note(f"{part} loaded")
 
     def note(self, text: str) -> None:
         """A line of its own, above the bar."""
@@ -77,5 +92,6 @@ class AudioProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        for bar in (self._loading, self._bar):
+            if bar is not None:
+                bar.close()

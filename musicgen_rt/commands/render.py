@@ -112,7 +112,7 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="compile the step: faster on a CPU after a minute",
+        help="compile the step: faster on a CPU after some seconds",
     )
 
 
@@ -142,8 +142,8 @@ class _Listener:
         self._is_quiet = is_quiet
 
     def loading(self, part: str, done: int, total: int) -> None:
-        if not self._is_quiet and done == total:
-            self._progress.note(f"{part} loaded")
+        if not self._is_quiet:
+            self._progress.load(part, done, total)
 
     def rendering(self, done_seconds: float, total_seconds: float) -> None:
         if not self._is_quiet:

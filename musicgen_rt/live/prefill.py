@@ -88,8 +88,10 @@ class PrefillJob:
 
     def _tokens(self, first: int, end: int) -> np.ndarray:
         """Delayed input tokens at the window's positions first .. end - 1: [K, end - first]."""
-        made = max(0, self._frame_at(end - 1) - self.window.start)
-        codes = self._store.frames(self.window.start, self.window.start + made)
+        newest = self._frame_at(end - 1)
+        codes = np.zeros((len(self._store.delays), 0), dtype=np.int64)
+        if newest > self.window.start:  # else only of the memory, or nothing
+            codes = self._store.frames(self.window.start, newest)
         if self._memory is not None:
             remembered = self._memory.codes[:, : self.window.memory_frames]
             codes = np.concatenate([remembered, codes], axis=1)[:, : end - 1]

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from musicgen_rt.model.lm import LM, DecoderLayer, call_layer
+from musicgen_rt.model.quantised_cache import cache_folder
 
 log = logging.getLogger(__name__)
+
+_CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def has_compiler() -> bool:
@@ -22,18 +25,28 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in names if name)
 
 
+def _keep_compiled_code() -> None:
+    """Move torch's cache from the temporary folder, which a restart empties, to the user's own."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # Importing torch's compiler sets the variable to its default; another value is the user's.
+    if os.environ.get(_CACHE_VARIABLE) in (None, default_cache_dir()):
+        os.environ[_CACHE_VARIABLE] = str(cache_folder() / "compiled")
+
+
 @functools.lru_cache(maxsize=4)
 def compiled_step(lm: LM) -> Callable[..., Tensor]:
     """`lm.step` with its layers compiled; plain on other devices and without a compiler.
 
     One layer is compiled and serves all: the first step takes seconds instead of the minute that
-    the whole step would, and runs as fast. torch keeps the result on disk for later starts.
+    the whole step would, and runs as fast. The result is kept in the user's cache folder.
     """
     if lm.device.type != "cpu":
         return lm.step
     if not has_compiler():
         log.warning("no C++ compiler found: the step runs uncompiled, which is slower")
         return lm.step
+    _keep_compiled_code()
     # Only what can change is checked at each call: the shapes of what comes in.
     compiled = torch.compile(
         call_layer, options={"guard_filter_fn": torch.compiler.keep_tensor_guards_unsafe}

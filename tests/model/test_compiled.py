@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,19 @@ def test_compiled_step_takes_another_number_of_rows(tiny_text: Path) -> None:
             assert plain.shape[0] == rows
             compiled = step(tokens, position, 64, *_caches(lm, rows))
             assert torch.allclose(plain, compiled, rtol=1e-4, atol=1e-4)
+
+
+def test_compiled_code_is_kept_in_the_users_cache(
+    tiny_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requires_program("g++")
+    monkeypatch.setenv("MUSICGEN_RT_CACHE", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    compiled_step(_lm(tiny_text))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "own"))
+    compiled_step(_lm(tiny_text))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "own")
 
 
 def test_without_a_compiler_the_plain_step_is_used(
