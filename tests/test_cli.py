@@ -36,6 +36,8 @@ class Trial:
 
 
 def start(arguments: Sequence[object], folder: Path) -> subprocess.Popen[str]:
+    # A suite that was started in the background ignores SIGINT, and a child would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", "bridge", *map(str, arguments)],
         cwd=folder,
