@@ -38,7 +38,7 @@ class Caches:
 
     def open(self, window: Window, rows: tuple[Row, ...], memory: Memory | None) -> CacheSlot:
         """Make a cache at the beginning of `window` the active one, filled now or before."""
-        if not self._is_ahead(window, rows):
+        if not self._is_ahead(window, rows, memory):
             self._job = self._new_job(window, rows, memory)
         assert self._job is not None
         slot = self._job.finish()
@@ -80,7 +80,7 @@ class Caches:
         Before that the cache it needs still holds the last window, to go back to.
         """
         assert self._chunk_frames is not None
-        if not self._is_ahead(window, rows):
+        if not self._is_ahead(window, rows, memory):
             frames = window.position_of(window.since)
             if -(-frames // self._chunk_frames) + 1 < chunks_in_time:
                 return
@@ -119,9 +119,11 @@ class Caches:
         self.active = slot
         return slot
 
-    def _is_ahead(self, window: Window, rows: tuple[Row, ...]) -> bool:
+    def _is_ahead(self, window: Window, rows: tuple[Row, ...], memory: Memory | None) -> bool:
         job = self._job
-        return job is not None and job.window == window and job.slot.rows == rows
+        if job is None or job.window != window or job.slot.rows != rows:
+            return False
+        return job.memory is memory
 
     def _new_job(self, window: Window, rows: tuple[Row, ...], memory: Memory | None) -> PrefillJob:
         self._job = None

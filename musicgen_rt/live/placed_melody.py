@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +12,9 @@ from musicgen_rt.errors import ParameterError
 from musicgen_rt.live.melody import Melody
 from musicgen_rt.model.chroma import ChromaParameters
 
+# Classes are asked for frame by frame but cost less by the block.
 _BLOCK_FRAMES = 256
+_MAX_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class PlacedMelody:
     melody: Melody
     start_frame: int
     frame_rate_hz: float
+    _blocks: dict[int, list[int]] = field(default_factory=dict, compare=False, repr=False)
 
     def chroma_window(self, frame: int, num_rows: int, parameters: ChromaParameters) -> Tensor:
         """The chroma prefix of a window that begins at the stream's `frame`: [num_rows, 12]."""
@@ -41,7 +43,13 @@ class PlacedMelody:
             if not 0 <= seconds < self.melody.length_seconds:
                 return None
         block, offset = divmod(own_frame, _BLOCK_FRAMES)
-        return _classes(self.melody, block, self.frame_rate_hz)[offset]
+        if block not in self._blocks:
+            if len(self._blocks) >= _MAX_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block] = self.melody.frame_classes(
+                block * _BLOCK_FRAMES, _BLOCK_FRAMES, frame_rate_hz=self.frame_rate_hz
+            ).tolist()
+        return self._blocks[block][offset]
 
     def to_json(self) -> dict[str, Any]:
         """The melody and its place as a value for `json.dumps`."""
@@ -61,13 +69,3 @@ class PlacedMelody:
             raise ParameterError(
                 f"not a placed melody ({error}): expected the value that its to_json makes"
             ) from error
-
-
-@functools.lru_cache(maxsize=64)
-def _classes(melody: Melody, block: int, frame_rate_hz: float) -> list[int]:
-    """Classes are asked for frame by frame but cost less by the block."""
-    first = block * _BLOCK_FRAMES
-    classes: list[int] = melody.frame_classes(
-        first, _BLOCK_FRAMES, frame_rate_hz=frame_rate_hz
-    ).tolist()
-    return classes

@@ -43,7 +43,7 @@ class PrefillJob:
         """
         self.slot, self.window = slot, window
         self._lm, self._store = lm, store
-        self._memory = memory if self.window.memory_frames else None
+        self.memory = memory
         self._conditions_of, self._row_bias = conditions_of, bias
         self._prefix = prefix
         self._prefix_length = 0 if prefix is None else prefix.shape[1]
@@ -92,8 +92,8 @@ class PrefillJob:
         codes = np.zeros((len(self._store.delays), 0), dtype=np.int64)
         if newest > self.window.start:  # else only of the memory, or nothing
             codes = self._store.frames(self.window.start, newest)
-        if self._memory is not None:
-            remembered = self._memory.codes[:, : self.window.memory_frames]
+        if self.memory is not None:
+            remembered = self.memory.codes[:, : self.window.memory_frames]
             codes = np.concatenate([remembered, codes], axis=1)[:, : end - 1]
         delayed = delayed_window(torch.from_numpy(codes), self._store.delays, self._store.special)
         return delayed[:, first:end].numpy()
@@ -106,6 +106,6 @@ class PrefillJob:
         return self._row_bias(self.slot.rows, conditions)
 
     def _conditions_at(self, position: int) -> FrameConditions:
-        if self._memory is not None and position < self.window.memory_frames:
-            return self._memory.conditions[position]
+        if self.memory is not None and position < self.window.memory_frames:
+            return self.memory.conditions[position]
         return self._conditions_of(self._frame_at(position))

@@ -35,7 +35,7 @@ class SlotPool:
             return fitting[0]
         if is_full:
             self.slots.remove(free[0])
-            self._stepper.forget_graphs()
+            self._stepper.forget_graphs(free[0].cache)
         slot = self._allocate(rows)
         self.slots.append(slot)
         return slot

@@ -79,9 +79,9 @@ class Stepper:
             tokens, is_finite = self._steps(inputs, span, cache, cross)
         return StepResult(tokens.cpu(), is_finite.cpu())
 
-    def forget_graphs(self) -> None:
-        """Drop captured graphs: they hold the addresses of caches that are about to be freed."""
-        self._graphs.clear()
+    def forget_graphs(self, cache: KVCache) -> None:
+        """Drop the graphs captured for a cache that is about to be freed: they hold its address."""
+        self._graphs = {key: graph for key, graph in self._graphs.items() if key[0] != id(cache)}
 
     def _steps(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor
 from musicgen_rt.live.build import EngineOptions
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody import Melody, melody_from_notes
+from musicgen_rt.live.sampling import gumbel_noise
 from musicgen_rt.model.notes import Note
 from tests.live.conftest import EngineMaker
 from tests.live.reference import Reference
@@ -74,6 +75,23 @@ def test_weights_that_do_not_add_up_to_one(engine: Engine, text: Reference) -> N
         return u + 1.5 * 3 * (f(HOUSE) - u) - 0.5 * 3 * (f(STRINGS) - u)
 
     check(text, greedy(engine), formula)
+
+
+def test_a_token_is_drawn_with_the_noise_of_its_own_diagonal(
+    engine: Engine, text: Reference
+) -> None:
+    engine.set_prompt(HOUSE)
+    engine.set_parameter("seed", 77)
+    engine.set_parameter("temperature", 1.3)
+    engine.set_parameter("top_k", 0)
+    while engine.next_frame < FRAMES + 3:
+        engine.step(41)
+    codes = engine.codes(0, FRAMES)
+    tokens = text.delayed(codes)
+    guided = text.logits(tokens, None)
+    guided = guided + 3 * (text.logits(tokens, HOUSE) - guided)
+    noise = gumbel_noise(77, range(len(guided)), 4, guided.shape[-1])
+    text.assert_greedy(guided / 1.3 + torch.from_numpy(noise), codes)
 
 
 def test_a_negative_prompt_takes_the_unconditional_place(engine: Engine, text: Reference) -> None:

@@ -93,6 +93,25 @@ def test_memory_comes_before_the_context(
         assert float((found - wanted).abs().max()) <= 1e-4 * float(expected.abs().max())
 
 
+def test_a_melody_fits_the_context_behind_a_memory(
+    engine_of: EngineMaker, references: dict[str, Reference]
+) -> None:
+    engine, seen = recorded(engine_of("melody"))
+    reference = references["melody"]
+    melody = melody_from_notes([Note(60 + i, i * 0.3, i * 0.3 + 0.3) for i in range(9)])
+    engine.set_prompt(PROMPT)
+    engine.set_melody(melody)
+    engine.step(40)
+    engine.set_memory(5, 15)
+    engine.step(50)
+    codes = np.concatenate([engine.codes(5, 20), engine.codes(30, 65)], axis=1)
+    chroma = melody.chroma_window(30 - 15, 235)
+    expected = reference.logits(reference.delayed(codes), PROMPT, chroma=chroma)
+    for diagonal in range(50, 65):
+        found, wanted = seen[diagonal][1], expected[15 + diagonal - 30]
+        assert float((found - wanted).abs().max()) <= 1e-4 * float(expected.abs().max())
+
+
 def test_rows_keep_their_own_past_when_others_come_and_go(
     engine_of: EngineMaker, references: dict[str, Reference]
 ) -> None:

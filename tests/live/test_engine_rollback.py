@@ -153,6 +153,62 @@ def test_a_change_is_as_if_it_had_been_planned(
         assert not np.array_equal(found, before), "the change must matter"
 
 
+def one_by_one(engine: Engine, end: int) -> None:
+    """Steps so small that the next window is read ahead as early as it can be."""
+    while engine.next_frame < end:
+        engine.step(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [("text", swap), ("text", seed), ("melody", swap), ("melody", melody), ("frame", drums)],
+)
+@pytest.mark.parametrize("at", [43, 37])
+def test_a_change_while_the_next_window_is_read_ahead(
+    name: str, action: Action, at: int, engine_of: EngineMaker
+) -> None:
+    """The window that opens at 50 is being read from 30 on: what was read may be wrong now."""
+    planned = start(engine_of(name))
+    action(planned, at)
+    play(planned, 90, chunk=50)
+    for late in (0, 5):
+        live = start(engine_of(name))
+        one_by_one(live, at + late)
+        action(live, at)
+        one_by_one(live, 60)
+        play(live, 90)
+        assert np.array_equal(live.codes(0, 87), planned.codes(0, 87)), f"{late} frames late"
+
+
+def test_a_memory_that_changes_while_it_is_read_ahead(engine_of: EngineMaker) -> None:
+    made = []
+    for is_late in (False, True):
+        engine = start(engine_of("text"))
+        one_by_one(engine, 25)
+        engine.set_memory(0, 18)
+        if not is_late:
+            engine.set_memory(3, 18)
+        one_by_one(engine, 48)
+        if is_late:
+            engine.set_memory(3, 18)
+        play(engine, 100)
+        made.append(engine.codes(0, 97))
+    assert np.array_equal(made[0], made[1])
+
+
+def test_a_condition_that_changes_at_every_frame(engine_of: EngineMaker) -> None:
+    planned, live = start(engine_of("frame")), start(engine_of("frame"))
+    for frame in range(25, 60):
+        planned.set_attribute("drums", frame % 2 == 0, at_frame=frame)
+    play(planned, 90)
+    one_by_one(live, 25)
+    for frame in range(25, 60):
+        live.set_attribute("drums", frame % 2 == 0)
+        live.step(1)
+    play(live, 90)
+    assert np.array_equal(live.codes(0, 87), planned.codes(0, 87))
+
+
 @pytest.mark.parametrize("name", ["text", "melody", "frame"])
 def test_several_changes_back_and_forth(name: str, engine_of: EngineMaker) -> None:
     """Rows come and go, and a way back leads past each of these changes."""
