@@ -19,7 +19,7 @@ from musicgen_rt.errors import CheckpointError
 from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 
 CHROMA_REST = 12
-_REFERENCE_BPM = 120.0
+REFERENCE_BPM = 120.0
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,36 @@ NO_CONDITIONS = FrameConditions()
 
 
 def clock_features(points: Sequence[ClockPoint], config: ClockConfig) -> Tensor:
-    """The input of the clock embedding: [T, F], F = `config.num_features`.
-
-    Sines then cosines of the bar phase's harmonics, the same of the beat phase, one-hot beats in
-    the bar (a longer bar than the model knows counts as its longest), octaves from 120 BPM.
-    """
+    """The input of the clock embedding for single moments: [T, F], see `clock_feature_tensor`."""
     bar = torch.tensor([point.bar_phase for point in points], dtype=torch.float64)
     beat = torch.tensor([point.beat_phase for point in points], dtype=torch.float64)
     metre = torch.tensor([point.beats_per_bar for point in points], dtype=torch.float64)
     bpm = torch.tensor([point.bpm for point in points], dtype=torch.float64)
-    index = (metre.round().long() - 1).clamp(0, config.max_beats_per_bar - 1)
+    return clock_feature_tensor(bar, beat, metre.round().long(), bpm, config)
+
+
+def clock_feature_tensor(
+    bar_phase: Tensor, beat_phase: Tensor, beats_per_bar: Tensor, bpm: Tensor, config: ClockConfig
+) -> Tensor:
+    """The input of the clock embedding: four tensors [...] -> float32 [..., F].
+
+    F = `config.num_features`: sines then cosines of the bar phase's harmonics, the same of the beat
+    phase, one-hot beats in the bar (int64; a longer bar than the model knows counts as its
+    longest), octaves from 120 BPM. Computed in float64.
+    """
+    index = (beats_per_bar - 1).clamp(0, config.max_beats_per_bar - 1)
     parts = [
-        *_harmonics(bar, config.bar_harmonics),
-        *_harmonics(beat, config.beat_harmonics),
+        *_harmonics(bar_phase.double(), config.bar_harmonics),
+        *_harmonics(beat_phase.double(), config.beat_harmonics),
         nn.functional.one_hot(index, config.max_beats_per_bar),
-        torch.log2(bpm / _REFERENCE_BPM)[:, None],
+        torch.log2(bpm.double() / REFERENCE_BPM)[..., None],
     ]
-    return torch.cat([part.float() for part in parts], dim=1)
+    return torch.cat([part.float() for part in parts], dim=-1)
 
 
 def _harmonics(phase: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    angles = 2 * math.pi * phase[:, None] * torch.arange(1, count + 1, dtype=torch.float64)
+    numbers = torch.arange(1, count + 1, dtype=torch.float64, device=phase.device)
+    angles = 2 * math.pi * phase[..., None] * numbers
     return angles.sin(), angles.cos()
 
 

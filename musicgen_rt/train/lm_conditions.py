@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 
 from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 from musicgen_rt.model.expected_shapes import ATTRIBUTE_ROWS, FRAME_CHROMA_ROWS
+from musicgen_rt.model.frame_conditioning import REFERENCE_BPM, clock_feature_tensor
 
-_REFERENCE_BPM = 120.0
 _START_STD = 0.02
 
 
@@ -37,26 +36,12 @@ class FrameBatch:
 
 
 def batched_clock_features(frames: FrameBatch, config: ClockConfig) -> Tensor:
-    """[B, T, F], row by row what `frame_conditioning.clock_features` gives.
-
-    Apart from it only because that one takes a list of points, which is slow for a batch.
-    """
-    index = (frames.beats_per_bar.long() - 1).clamp(0, config.max_beats_per_bar - 1)
+    """The clock features of a batch: [B, T, F], see `clock_feature_tensor`."""
     # What has no clock may have any tempo; its features are not used, but must be finite.
-    bpm = torch.where(frames.has_clock, frames.bpm.double(), _REFERENCE_BPM)
-    parts = [
-        *_harmonics(frames.bar_phase, config.bar_harmonics),
-        *_harmonics(frames.beat_phase, config.beat_harmonics),
-        nn.functional.one_hot(index, config.max_beats_per_bar),
-        torch.log2(bpm / _REFERENCE_BPM)[..., None],
-    ]
-    return torch.cat([part.float() for part in parts], dim=-1)
-
-
-def _harmonics(phase: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    numbers = torch.arange(1, count + 1, dtype=torch.float64, device=phase.device)
-    angles = 2 * math.pi * phase.double()[..., None] * numbers
-    return angles.sin(), angles.cos()
+    bpm = torch.where(frames.has_clock, frames.bpm.double(), REFERENCE_BPM)
+    return clock_feature_tensor(
+        frames.bar_phase, frames.beat_phase, frames.beats_per_bar.long(), bpm, config
+    )
 
 
 class TrainableConditioner(nn.Module):
