@@ -32,7 +32,14 @@ _RECIPE_NUMBERS = {
     "loudness_lufs": "--loudness",
     "ceiling_dbtp": "--ceiling",
 }
-_WITHOUT_DEFAULT = ("bpm", "beats_per_bar", "loudness_lufs", "threads")
+_WITHOUT_DEFAULT = (
+    "bpm",
+    "beats_per_bar",
+    "window_seconds",
+    "context_seconds",
+    "loudness_lufs",
+    "threads",
+)
 _PLAIN_VALUES = ("model", "seconds", "negative", "device", "weights", "compile", "includes_given")
 
 

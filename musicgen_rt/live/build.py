@@ -16,6 +16,8 @@ from musicgen_rt.model.musicgen import MusicGen
 
 # On a CPU a whole window's prefill takes seconds; a chunk of this size does not stall the music.
 _CPU_PREFILL_CHUNK_FRAMES = 64
+# 12 of 30 seconds, the part that the reference keeps.
+_CONTEXT_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -23,28 +25,64 @@ class EngineOptions:
     """What is fixed for a session's life, and part of what a replay needs.
 
     The window is the model's memory; a roll keeps `context_seconds` of it. Shorter ones are faster
-    on a CPU. `text_capacity` is the longest prompt in tokens. `history_seconds` is how far a
-    rollback can reach. `compile_step` compiles the step on a CPU (a minute at the first start).
+    on a CPU; None is the window that the checkpoint was made for, and two fifths of it.
+    `text_capacity` is the longest prompt in tokens; None gives 64, which hold some 250 characters,
+    or as many tokens to a model that reads bytes. `history_seconds` is how far a rollback can
+    reach. `compile_step` compiles the step on a CPU (a minute at the first start).
     `prefill_chunk_frames` is how much of a coming window is read at a time; None chooses: small
     chunks on a CPU, all at once elsewhere.
     """
 
-    window_seconds: float = 30.0
-    context_seconds: float = 12.0
+    window_seconds: float | None = None
+    context_seconds: float | None = None
     history_seconds: float = 120.0
-    text_capacity: int = 64
+    text_capacity: int | None = None
     compile_step: bool = False
     prefill_chunk_frames: int | None = None
 
     def __post_init__(self) -> None:
-        _in_range("window_seconds", self.window_seconds, 1.0, 600.0)
-        _in_range("context_seconds", self.context_seconds, 0.4, self.window_seconds)
+        if self.window_seconds is not None:
+            _in_range("window_seconds", self.window_seconds, 1.0, 600.0)
+        if self.context_seconds is not None:
+            longest = 600.0 if self.window_seconds is None else self.window_seconds
+            _in_range("context_seconds", self.context_seconds, 0.4, longest)
         _in_range("history_seconds", self.history_seconds, 1.0, 86_400.0)
-        _whole("text_capacity", self.text_capacity, 1, 512)
+        if self.text_capacity is not None:
+            _whole("text_capacity", self.text_capacity, 1, 512)
         if self.prefill_chunk_frames is not None:
             _whole("prefill_chunk_frames", self.prefill_chunk_frames, 1, 1_000_000)
         if not isinstance(self.compile_step, bool):
             raise ParameterError(f"compile_step is {self.compile_step!r}: expected True or False")
+
+    def settled(self, model: MusicGen) -> SettledOptions:
+        """The options with every choice that was left open made, as for this model."""
+        config = model.config
+        prefix_frames = 0 if config.chroma is None else config.chroma.chroma_length
+        capacity = self.text_capacity or model.text.default_capacity
+        # A prefix takes positions from the window, where they are few.
+        most_frames = config.lm.max_positions - (prefix_frames + capacity if prefix_frames else 0)
+        own_seconds = min(config.window_frames, most_frames) / config.frame_rate_hz
+        window_seconds = own_seconds if self.window_seconds is None else self.window_seconds
+        context_seconds = self.context_seconds
+        if context_seconds is None:
+            context_seconds = max(0.4, _CONTEXT_PART * window_seconds)
+        return SettledOptions(
+            window_seconds=window_seconds,
+            context_seconds=context_seconds,
+            history_seconds=self.history_seconds,
+            text_capacity=capacity,
+            compile_step=self.compile_step,
+            prefill_chunk_frames=self.prefill_chunk_frames,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettledOptions(EngineOptions):
+    """Options of which none is open."""
+
+    window_seconds: float
+    context_seconds: float
+    text_capacity: int
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:
@@ -59,18 +97,18 @@ def _whole(name: str, value: int, low: int, high: int) -> None:
     _in_range(name, value, low, high)
 
 
-def history_frames(model: MusicGen, options: EngineOptions) -> int:
+def history_frames(model: MusicGen, options: SettledOptions) -> int:
     """Frames that can be returned to."""
     return round(options.history_seconds * model.config.frame_rate_hz)
 
 
-def keep_frames(model: MusicGen, options: EngineOptions) -> int:
+def keep_frames(model: MusicGen, options: SettledOptions) -> int:
     """Frames that the engine remembers: what can be returned to, and the window before that."""
     window = round(options.window_seconds * model.config.frame_rate_hz)
     return history_frames(model, options) + window
 
 
-def build_parts(model: MusicGen, options: EngineOptions) -> StreamParts:
+def build_parts(model: MusicGen, options: SettledOptions) -> StreamParts:
     """What a session's streams need. Raises ParameterError if the window does not fit the model."""
     config = model.config
     prefix_frames = 0
@@ -94,7 +132,7 @@ def build_parts(model: MusicGen, options: EngineOptions) -> StreamParts:
     )
 
 
-def _window_plan(model: MusicGen, options: EngineOptions, prefix_frames: int) -> WindowPlan:
+def _window_plan(model: MusicGen, options: SettledOptions, prefix_frames: int) -> WindowPlan:
     config = model.config
     window_frames = round(options.window_seconds * config.frame_rate_hz)
     longest = config.lm.max_positions - prefix_frames

@@ -37,7 +37,7 @@ class Engine:
     def __init__(self, model: MusicGen, options: EngineOptions | None = None) -> None:
         """Raises ParameterError if the options do not fit the model."""
         self.model = model
-        self.options = options or EngineOptions()
+        self.options = (options or EngineOptions()).settled(model)
         self.parts = build_parts(model, self.options)
         self.begin(Session(model, self.options, self.parts))
 

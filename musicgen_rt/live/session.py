@@ -8,7 +8,7 @@ import torch
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live.audio_stream import AudioStream
-from musicgen_rt.live.build import EngineOptions, history_frames, keep_frames
+from musicgen_rt.live.build import SettledOptions, history_frames, keep_frames
 from musicgen_rt.live.controls import Edit, checked_whole
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.score import Change, Score, default_controls
@@ -22,7 +22,7 @@ _HOUSEKEEPING_FRAMES = 500
 class Session:
     """What an engine throws away at a reset and a snapshot keeps. One thread at a time."""
 
-    def __init__(self, model: MusicGen, options: EngineOptions, parts: StreamParts) -> None:
+    def __init__(self, model: MusicGen, options: SettledOptions, parts: StreamParts) -> None:
         config = model.config
         self._model = model
         self._history_frames = history_frames(model, options)

@@ -24,6 +24,9 @@ _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _MAX_ATTRIBUTES = 32
 # MusicGen was trained and is sampled with this guidance where no generation_config.json says else.
 DEFAULT_GUIDANCE_SCALE = 3.0
+# 30 s at 50 frames a second, as all official checkpoints were trained.
+DEFAULT_WINDOW_FRAMES = 1500
+_SHORTEST_WINDOW_FRAMES = 50
 # torch's own LayerNorm default: transformers' config does not carry it.
 LAYER_NORM_EPS = 1e-5
 
@@ -205,6 +208,7 @@ class ModelConfig:
     chroma: ChromaShape | None
     frame_conditioning: FrameConditioningConfig | None
     guidance_scale: float
+    window_frames: int
 
     @property
     def frame_rate_hz(self) -> float:
@@ -250,6 +254,7 @@ class ModelConfig:
             chroma=ChromaShape.from_json(root, preprocessor or {}) if kind == "melody" else None,
             frame_conditioning=_frame_conditioning(root),
             guidance_scale=_guidance_scale(sampling),
+            window_frames=_window_frames(sampling, lm),
         )
 
 
@@ -257,6 +262,17 @@ def _guidance_scale(sampling: JsonSection) -> float:
     if sampling.values.get("guidance_scale") is None:
         return DEFAULT_GUIDANCE_SCALE
     return sampling.number("guidance_scale", DEFAULT_GUIDANCE_SCALE, 0.0, 100.0)
+
+
+def _window_frames(sampling: JsonSection, lm: LMConfig) -> int:
+    """The longest stretch that the checkpoint was made for: generation_config's `max_length`."""
+    frames = DEFAULT_WINDOW_FRAMES
+    if sampling.values.get("max_length") is not None:
+        frames = sampling.integer("max_length", frames, 1, 1 << 24)
+    # transformers' own default, 20, comes from a file that nobody filled in.
+    return min(
+        frames if frames >= _SHORTEST_WINDOW_FRAMES else DEFAULT_WINDOW_FRAMES, lm.max_positions
+    )
 
 
 def _frame_conditioning(root: JsonSection) -> FrameConditioningConfig | None:

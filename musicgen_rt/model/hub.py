@@ -24,6 +24,10 @@ KNOWN_IDS = (
     "facebook/musicgen-stereo-melody-large",
 )
 
+# The model that ships with the package, by this name wherever a checkpoint is named.
+POCKET = "pocket"
+_POCKET_FOLDER = Path(__file__).resolve().parent.parent / "pocket"
+
 # Weights, configs and the tokenizer; never pickles (*.bin) nor code (*.py).
 _WANTED = ("*.safetensors", "*.json", "*.model", "*.txt")
 _UNWANTED = ("*/*",)
@@ -39,6 +43,8 @@ _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 def resolve(source: str) -> Path:
     """Return the folder of a checkpoint: `source` itself, or the hub's copy in the local cache.
 
+    "pocket" is the model that ships with this package (a folder of that name is ./pocket).
+
     A hub id that is in the cache in full needs no network. Without one the failure comes within
     20 s. Raises CheckpointError saying what to do.
     """
@@ -46,12 +52,21 @@ def resolve(source: str) -> Path:
         raise CheckpointError(
             f"checkpoint {source[:80]!r}: expected a folder or a hub id such as {KNOWN_IDS[0]}"
         )
-    folder = _existing_folder(source)
+    folder = _pocket() if source == POCKET else _existing_folder(source)
     if folder is not None:
         return folder
     hub_id = _checked_id(source)
     cached = _cached(hub_id)
     return cached if cached is not None else _download(hub_id)
+
+
+def _pocket() -> Path:
+    if not (_POCKET_FOLDER / "config.json").is_file():
+        raise CheckpointError(
+            f"{_POCKET_FOLDER} is not there: this installation lacks the model that ships with "
+            "it; install musicgen-rt again"
+        )
+    return _POCKET_FOLDER
 
 
 def _has_control(source: str) -> bool:

@@ -29,6 +29,10 @@ DEFAULT_MAX_TOKENS = 512
 PREFIX = "text_encoder."
 
 _CACHED_PROMPTS = 64
+# ByT5's 256 bytes, 125 sentinels and specials; vocabularies of word pieces have thousands.
+_LARGEST_BYTE_VOCABULARY = 512
+_BYTES_CAPACITY = 256
+_WORDS_CAPACITY = 64
 _MAX_LAYERS = 512
 
 
@@ -103,6 +107,11 @@ class TextEncoder:
         self._max_tokens = max_tokens
         self._vocab_size: int = model.get_input_embeddings().weight.shape[0]
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
+
+    @property
+    def default_capacity(self) -> int:
+        """Tokens to make room for where nobody says: some 250 characters of English."""
+        return _BYTES_CAPACITY if self._vocab_size <= _LARGEST_BYTE_VOCABULARY else _WORDS_CAPACITY
 
     @classmethod
     def from_checkpoint(

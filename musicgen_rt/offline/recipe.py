@@ -29,9 +29,11 @@ NUMBERS = {
     "seconds": Parameter(30.0, 0.001, MAX_SECONDS, "seconds of new audio"),
     "bpm": Parameter(120.0, *BPM_RANGE, "tempo, whose bars the window then rolls on"),
     "beats_per_bar": Parameter(4, *BEATS_PER_BAR_RANGE, "beats in a bar", True),
-    "window_seconds": Parameter(30.0, 1.0, 600.0, "seconds that the model sees at most"),
+    "window_seconds": Parameter(
+        30.0, 1.0, 600.0, "seconds that the model sees at most (default: as it was made for)"
+    ),
     "context_seconds": Parameter(
-        12.0, 0.4, 600.0, "seconds it keeps of that when the window rolls"
+        12.0, 0.4, 600.0, "seconds it keeps of that when the window rolls (default: 0.4 of it)"
     ),
     "text_capacity": Parameter(64, 1, 512, "room for a prompt, in tokens", True),
     "threads": Parameter(1, 1, 1024, "processor threads", True),
@@ -57,7 +59,7 @@ class Recipe:
     `parameters` holds those of the engine that differ from the checkpoint's defaults, among them
     the seed. `given` are frames to continue; `includes_given` puts their audio before the `seconds`
     of new audio. The melody and beat 0 begin with the new audio. None means: not used, or for
-    `threads` and `text_capacity` that the renderer chooses.
+    `threads`, `text_capacity` and the window that the renderer chooses.
 
     Raises ParameterError (PromptError for texts) naming the value and its range.
     """
@@ -73,8 +75,8 @@ class Recipe:
     bpm: float | None = None
     beats_per_bar: int | None = None
     attributes: Mapping[str, bool] = field(default_factory=dict)
-    window_seconds: float = NUMBERS["window_seconds"].default
-    context_seconds: float = NUMBERS["context_seconds"].default
+    window_seconds: float | None = None
+    context_seconds: float | None = None
     text_capacity: int | None = None
     device: str = "auto"
     weights: str = "auto"
@@ -90,14 +92,14 @@ class Recipe:
         self._check_combinations()
         self._check_prompts()
 
-    def engine_options(self, text_capacity: int) -> EngineOptions:
+    def engine_options(self) -> EngineOptions:
         """The options of the engine that plays this recipe."""
         from musicgen_rt.live.build import EngineOptions
 
         return EngineOptions(
             window_seconds=self.window_seconds,
             context_seconds=self.context_seconds,
-            text_capacity=text_capacity,
+            text_capacity=self.text_capacity,
             compile_step=self.compile,
         )
 
@@ -144,10 +146,11 @@ class Recipe:
             value = getattr(self, name)
             if value is not None:
                 parameter.check(name, value)
-        if self.context_seconds >= self.window_seconds:
+        window_seconds, context_seconds = self.window_seconds, self.context_seconds
+        if window_seconds is not None and (context_seconds or 0.0) >= window_seconds:
             raise ParameterError(
-                f"context_seconds is {self.context_seconds:g}: expected less than the window's "
-                f"{self.window_seconds:g} s"
+                f"context_seconds is {context_seconds:g}: expected less than the window's "
+                f"{window_seconds:g} s"
             )
         for name, value in self.parameters.items():
             if name not in PARAMETERS:

@@ -104,11 +104,14 @@ def settled(recipe: Recipe, model: MusicGen) -> Recipe:
     if capacity is None:
         lengths = [model.text.encode(text).shape[0] for text in recipe.texts]
         capacity = text_capacity_for(max(lengths, default=0))
+    options = replace(recipe, text_capacity=capacity).engine_options().settled(model)
     return replace(
         recipe,
         device=str(model.device),
         weights=model.weight_format.value,
-        text_capacity=capacity,
+        window_seconds=options.window_seconds,
+        context_seconds=options.context_seconds,
+        text_capacity=options.text_capacity,
         threads=torch.get_num_threads(),
     )
 
@@ -118,9 +121,7 @@ def begin(recipe: Recipe, model: MusicGen) -> Engine:
 
     Raises what the engine's controls raise, UnsupportedError among them.
     """
-    capacity = settled(recipe, model).text_capacity
-    assert capacity is not None
-    engine = Engine(model, recipe.engine_options(capacity))
+    engine = Engine(model, settled(recipe, model).engine_options())
     if recipe.given is not None:
         engine.continue_codes(recipe.given.codes)
     for name, value in recipe.parameters.items():

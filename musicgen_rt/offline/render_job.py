@@ -88,7 +88,7 @@ def run_job(job: Job, listener: Listener) -> Rendered:
     _check_abilities(recipe, config)
     samples = None
     if job.continued is not None:
-        samples = _continued(job.continued, recipe.window_seconds, config, listener)
+        samples = _continued(job.continued, _window_seconds(recipe, config), config, listener)
     with _processor_threads(recipe.threads), StagedFiles() as files:
         model = MusicGen.load(
             str(folder), device=recipe.device, weights=recipe.weights, progress=listener.loading
@@ -171,6 +171,12 @@ def _check_inputs(job: Job) -> None:
         audio_info(job.melody)
     if job.continued is not None:
         audio_info(job.continued)
+
+
+def _window_seconds(recipe: Recipe, config: ModelConfig) -> float:
+    """The window that the engine will have."""
+    own_seconds = config.window_frames / config.frame_rate_hz
+    return own_seconds if recipe.window_seconds is None else recipe.window_seconds
 
 
 def _continued(

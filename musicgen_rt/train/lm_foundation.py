@@ -96,7 +96,9 @@ def load_foundation(config: LMTrainConfig) -> Foundation:
     }
     if conditioning is not None:
         table["frame_conditioning"] = conditioning.to_json()
-    return Foundation(table, ModelConfig.from_json(table), None, folder)
+    # What a model was trained on is what it can be asked for.
+    generation = {"max_length": config.batch.window_frames}
+    return Foundation(table, ModelConfig.from_json(table, generation=generation), None, folder)
 
 
 def load_frame_decoder(folder: Path, device: torch.device) -> FrameDecoder:
@@ -196,7 +198,7 @@ def _generation_json(config: ModelConfig) -> dict[str, Any]:
         "pad_token_id": special,
         "do_sample": True,
         "guidance_scale": 3.0,
-        "max_length": min(config.lm.max_positions, 1500),
+        "max_length": config.window_frames,
     }
 
 

@@ -15,7 +15,11 @@ from tests.live.reference import Reference
 
 # A window this short rolls often: 1 s of 50 frames, of which 0.4 s are kept, read in three chunks.
 SHORT = EngineOptions(
-    window_seconds=1.0, context_seconds=0.4, history_seconds=4.0, prefill_chunk_frames=7
+    window_seconds=1.0,
+    context_seconds=0.4,
+    history_seconds=4.0,
+    text_capacity=64,
+    prefill_chunk_frames=7,
 )
 
 EngineMaker = Callable[..., Engine]

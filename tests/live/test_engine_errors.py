@@ -140,7 +140,7 @@ def test_attributes_name_those_that_exist(engine_of: EngineMaker) -> None:
         {"window_seconds": 0.5},
         {"window_seconds": NAN},
         {"window_seconds": "30"},
-        {"context_seconds": 31.0},
+        {"window_seconds": 30.0, "context_seconds": 31.0},
         {"history_seconds": 0},
         {"text_capacity": 0},
         {"text_capacity": 1.5},

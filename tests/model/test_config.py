@@ -219,3 +219,14 @@ def test_bad_guidance_is_named(scale: Any) -> None:
 def test_a_bad_preprocessor_field_is_named(key: str, value: Any) -> None:
     with pytest.raises(CheckpointError, match=rf"preprocessor_config\.json: {key}"):
         ModelConfig.from_json(melody_json(), preprocessor={key: value})
+
+
+@pytest.mark.parametrize(
+    ("max_length", "window_frames"), [(None, 1500), (500, 500), (20, 1500), (100_000, 2048)]
+)
+def test_the_window_is_what_the_checkpoint_was_made_for(
+    max_length: int | None, window_frames: int
+) -> None:
+    generation = None if max_length is None else {"max_length": max_length}
+    config = ModelConfig.from_json(text_json(), generation=generation)
+    assert config.window_frames == window_frames

@@ -81,7 +81,7 @@ def test_a_recipe_comes_back_from_json() -> None:
         {"given": {"codebooks": 0, "uint16_by_frame": "AAAA"}},
         {"given": {"codebooks": -1, "uint16_by_frame": "AAAA"}},
         {"beats_per_bar": 4, "bpm": None},
-        {"context_seconds": 30.0},
+        {"window_seconds": 20.0, "context_seconds": 20.0},
         {"chunk_frames": 1.5},
     ],
 )
