@@ -63,8 +63,22 @@ def sample(logits: Tensor, noise: Tensor, parameters: Tensor) -> Tensor:
     captured graph takes new ones without being captured again.
     """
     temperature, top_k, top_p = parameters.unbind()
+    smallest = _smallest_kept(logits, temperature, top_k, top_p)
+    choice = (logits + temperature * noise).masked_fill(logits < smallest, -torch.inf)
+    return choice.argmax(-1)
+
+
+def _smallest_kept(logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
+    """The smallest logit [K, 1] that top_k and top_p leave."""
+    vocab_size = logits.shape[-1]
+    # On the host a value may decide what runs, and without top_p a full sort is not needed.
+    if top_p.device.type == "cpu" and top_p <= 0:
+        k = int(top_k)
+        if not 1 <= k < vocab_size:
+            return logits.new_full((1, 1), -torch.inf)
+        return logits.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     ordered = logits.sort(dim=-1, descending=True).values
-    limit = torch.where(top_k < 1, logits.shape[-1], top_k.long()).clamp(1, logits.shape[-1])
+    limit = torch.where(top_k < 1, vocab_size, top_k.long()).clamp(1, vocab_size)
     smallest = ordered.index_select(-1, (limit - 1).reshape(1))  # [K, 1]
     kept_order = ordered >= smallest
     scaled = (ordered / temperature.clamp(min=1e-4)).masked_fill(~kept_order, -torch.inf)
@@ -72,9 +86,7 @@ def sample(logits: Tensor, noise: Tensor, parameters: Tensor) -> Tensor:
     # A token stays if what lies before it is less than top_p; the first one always stays.
     before = probability.cumsum(-1) - probability
     in_nucleus = kept_order & ((before < top_p) | (top_p <= 0))
-    smallest = ordered.masked_fill(~in_nucleus, torch.inf).amin(-1, keepdim=True)
-    choice = (logits + temperature * noise).masked_fill(logits < smallest, -torch.inf)
-    return choice.argmax(-1)
+    return ordered.masked_fill(~in_nucleus, torch.inf).amin(-1, keepdim=True)
 
 
 def parameter_tensor(parameters: SamplingParameters) -> Tensor:
