@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
 from musicgen_rt.errors import CheckpointError
@@ -30,8 +31,15 @@ from musicgen_rt.train.lora import merge_lora
 _METADATA = {"format": "pt"}  # transformers refuses files without it
 
 
-def export_run(run_folder: Path, out: Path, dtype: torch.dtype = torch.float32) -> int:
+def export_run(
+    run_folder: Path,
+    out: Path,
+    dtype: torch.dtype = torch.float32,
+    shard_bytes: int | None = None,
+) -> int:
     """Exports the averaged weights of a run; returns the step they are from.
+
+    With `shard_bytes` the weights are cut into files of at most that size, as transformers does.
 
     Raises CheckpointError if there is no saved state, or `out` is not a new or empty folder.
     """
@@ -41,7 +49,7 @@ def export_run(run_folder: Path, out: Path, dtype: torch.dtype = torch.float32) 
     objective = build_objective(config, foundation)
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     put_weights(trained, state.group("average"))
-    export_objective(objective, foundation, out, dtype)
+    export_objective(objective, foundation, out, dtype, shard_bytes)
     return int(state.values["step"])
 
 
@@ -50,6 +58,7 @@ def export_objective(
     foundation: Foundation,
     out: Path,
     dtype: torch.dtype = torch.float32,
+    shard_bytes: int | None = None,
 ) -> None:
     """Writes a checkpoint folder; it appears complete or not at all. Raises CheckpointError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -63,7 +72,7 @@ def export_objective(
             "dtype": str(dtype).removeprefix("torch."),
         }
         (partial / "config.json").write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
-        _write_weights(partial, _merged(objective.model), foundation, dtype)
+        _write_weights(partial, _merged(objective.model), foundation, dtype, shard_bytes)
         _write_heads(partial, objective.heads, foundation)
         if out.exists():
             out.rmdir()
@@ -82,10 +91,17 @@ def _merged(model: TrainableLM) -> TrainableLM:
 
 
 def _write_weights(
-    folder: Path, model: TrainableLM, foundation: Foundation, dtype: torch.dtype
+    folder: Path,
+    model: TrainableLM,
+    foundation: Foundation,
+    dtype: torch.dtype,
+    shard_bytes: int | None,
 ) -> None:
     tensors = model.checkpoint_tensors() | foundation.codec_tensors()
-    _save(tensors, folder / WEIGHTS, dtype)
+    if shard_bytes is None:
+        _save(tensors, folder / WEIGHTS, dtype)
+    else:
+        _save_in_shards(tensors, folder, dtype, shard_bytes)
     if model.conditioner is not None:
         _save(model.conditioner.tensors(), folder / FRAME_CONDITIONING_WEIGHTS, dtype)
 
@@ -97,6 +113,20 @@ def _write_heads(folder: Path, heads: AttributeHeads | None, foundation: Foundat
         earlier = foundation.start / TEXT_ATTRIBUTES_WEIGHTS
         if earlier.is_file():
             shutil.copyfile(earlier, folder / TEXT_ATTRIBUTES_WEIGHTS)
+
+
+def _save_in_shards(
+    tensors: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype, shard_bytes: int
+) -> None:
+    """Files and index under the names that transformers gives them."""
+    stored = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    split = split_torch_state_dict_into_shards(stored, max_shard_size=shard_bytes)
+    for file_name, names in split.filename_to_tensors.items():
+        _save({name: stored[name] for name in names}, folder / file_name, dtype)
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+        (folder / f"{WEIGHTS}.index.json").write_text(text, encoding="utf-8")
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path, dtype: torch.dtype) -> None:

@@ -15,7 +15,7 @@ from musicgen_rt.model.presets import DTYPES
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.codec import CodecTrainConfig, averaged_model, load_run, train_codec
 from musicgen_rt.train.codec_export import export_codec
-from musicgen_rt.train.config import build_config
+from musicgen_rt.train.config import build_config, require_range
 from musicgen_rt.train.data_export import DataConfig, export_data
 from musicgen_rt.train.lm import train_lm
 from musicgen_rt.train.lm_config import ADAPTER, LMTrainConfig
@@ -28,13 +28,15 @@ from musicgen_rt.train.loss_plot import plot_run
 class ExportConfig:
     """Writes the run `run`, of a codec or a language model, as a checkpoint into `out`.
 
-    `dtype` is fp32, bf16 or fp16. `identity_lstm` is for codecs, see `codec_export`. `plot` is an
+    `dtype` is fp32, bf16 or fp16. `shard_megabytes` cuts a language model's weights into files of
+    at most that size. `identity_lstm` is for codecs, see `codec_export`. `plot` is an
     SVG file to draw the metrics `curves` into.
     """
 
     run: str
     out: str
     dtype: str = "fp32"
+    shard_megabytes: float | None = None
     identity_lstm: bool = True
     plot: str = ""
     curves: tuple[str, ...] = ("loss", "validation_loss", "validation_free_loss")
@@ -42,6 +44,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ParameterError(f"dtype is {self.dtype!r}; allowed: {', '.join(DTYPES)}")
+        if self.shard_megabytes is not None:
+            require_range("shard_megabytes", self.shard_megabytes, 0.001, 1e6)
 
 
 def run_stage(stage: str, config_file: Path, table_name: str | None) -> None:
@@ -95,7 +99,8 @@ def _export(table: dict[str, Any], where: str) -> None:
         export_codec(model, out, dtype, config.identity_lstm)
         step = state.values["step"]
     else:
-        step = export_run(run, out, dtype)
+        megabytes = config.shard_megabytes
+        step = export_run(run, out, dtype, None if megabytes is None else round(megabytes * 1e6))
     print(f"wrote {out} from step {step}")
     if config.plot:
         plot_run(run, Path(config.plot), config.curves)

@@ -73,6 +73,21 @@ def test_the_conditioners_lie_beside_a_checkpoint_that_transformers_loads(tmp_pa
     assert set(asked["instruments"]) == {"drums", "bass", "pad", "keys", "lead"}
 
 
+def test_weights_in_shards_are_the_same_weights(tmp_path: Path) -> None:
+    train_lm(tiny_run(tmp_path, conditions=NONE, optim=QUICK))
+    export_run(tmp_path / "run", tmp_path / "whole")
+    export_run(tmp_path / "run", tmp_path / "shards", shard_bytes=200_000)
+    files = sorted((tmp_path / "shards").glob("model-*.safetensors"))
+    assert len(files) > 1
+    assert all(file.stat().st_size < 250_000 for file in files)
+    whole, shards = Reference(tmp_path / "whole"), Reference(tmp_path / "shards")
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, shards.model.state_dict()[name]), name
+    assert np.array_equal(
+        engine_codes(tmp_path / "shards", 3.0), engine_codes(tmp_path / "whole", 3.0)
+    )
+
+
 def test_low_rank_updates_are_merged(tiny_text: Path, tmp_path: Path) -> None:
     config = tiny_run(
         tmp_path,
