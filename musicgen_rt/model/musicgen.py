@@ -20,6 +20,7 @@ from musicgen_rt.model.linear import WeightFormat
 from musicgen_rt.model.lm import LM
 from musicgen_rt.model.lm_weights import load_lm
 from musicgen_rt.model.text import TextEncoder
+from musicgen_rt.model.text_attributes import TEXT_ATTRIBUTES_WEIGHTS, TextAttributes, load_heads
 
 Progress = Callable[[str, int, int], None]
 _CODEC_PREFIX = "audio_encoder."
@@ -37,6 +38,7 @@ class MusicGen:
     codec: FrameDecoder
     text: TextEncoder
     conditioner: FrameConditioner | None
+    text_attributes: TextAttributes | None
     weight_format: WeightFormat
 
     @property
@@ -73,8 +75,15 @@ class MusicGen:
                 codec=_load_codec(checkpoint, place),
                 text=text,
                 conditioner=_load_conditioner(checkpoint),
+                text_attributes=_load_text_attributes(checkpoint, text),
                 weight_format=weight_format,
             )
+
+
+def _load_text_attributes(checkpoint: Checkpoint, text: TextEncoder) -> TextAttributes | None:
+    if not (checkpoint.folder / TEXT_ATTRIBUTES_WEIGHTS).is_file():
+        return None
+    return TextAttributes(text, load_heads(checkpoint.folder))
 
 
 def choose_device(name: str) -> torch.device:

@@ -107,6 +107,7 @@ def settled(recipe: Recipe, model: MusicGen) -> Recipe:
     options = replace(recipe, text_capacity=capacity).engine_options().settled(model)
     return replace(
         recipe,
+        bpm=_tempo(recipe, model),
         device=str(model.device),
         weights=model.weight_format.value,
         window_seconds=options.window_seconds,
@@ -116,12 +117,24 @@ def settled(recipe: Recipe, model: MusicGen) -> Recipe:
     )
 
 
+def _tempo(recipe: Recipe, model: MusicGen) -> float | None:
+    """The tempo asked for, or for a model with a clock the one that its main prompt asks for."""
+    conditioning, reader = model.config.frame_conditioning, model.text_attributes
+    has_clock = conditioning is not None and conditioning.clock is not None
+    if recipe.bpm is not None or not has_clock or reader is None or not recipe.prompts:
+        return recipe.bpm
+    main = max(recipe.prompts, key=lambda prompt: prompt.weight)
+    bpm: float = reader.predict(main.text)["bpm"]
+    return bpm
+
+
 def begin(recipe: Recipe, model: MusicGen) -> Engine:
     """An engine under the recipe's controls, about to make the first new frame.
 
     Raises what the engine's controls raise, UnsupportedError among them.
     """
-    engine = Engine(model, settled(recipe, model).engine_options())
+    recipe = settled(recipe, model)
+    engine = Engine(model, recipe.engine_options())
     if recipe.given is not None:
         engine.continue_codes(recipe.given.codes)
     for name, value in recipe.parameters.items():
