@@ -13,6 +13,7 @@ STAGES = {
     "data": "write clips of the music generator as WAV, JSON and MIDI",
     "encode": "encode generated clips, or a folder of audio, with a codec",
     "codec": "train a codec",
+    "decoder": "tune a codec's decoder against a discriminator, its codes stay as they are",
     "lm": "train a language model, or fine-tune a checkpoint's",
     "adapter": "train frame conditioners onto a checkpoint that stays as it is",
     "export": "write a run as a checkpoint that can be played",

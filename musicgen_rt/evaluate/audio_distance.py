@@ -21,6 +21,9 @@ _ONSET_TOLERANCE_SECONDS = 0.05
 # Lines are compared with the bins 4-20 Hz beside them.
 _LINE_SKIRT_HZ = (4, 20)
 _LOWEST_LINE_HZ = 1000
+_HIGH_BAND_HZ = 8000
+# Highs this far below the whole of the original count as silence.
+_HIGH_BAND_FLOOR = 1e-8
 
 
 def si_sdr_db(decoded: Samples, original: Samples) -> float:
@@ -90,6 +93,20 @@ def line_excess_db(spectrum: NDArray[np.float64], spacing_hz: int) -> NDArray[np
     around = np.median(spectrum[lines[:, None] + offsets], axis=1)
     peak = spectrum[lines[:, None] + np.arange(-1, 2)].max(axis=1)
     return np.asarray(10 * np.log10((peak + 1e-12) / (around + 1e-12)))
+
+
+def high_band_db(
+    decoded_spectrum: NDArray[np.float64], original_spectrum: NDArray[np.float64]
+) -> float:
+    """The power from 8 kHz up of two spectra with bins of 1 Hz, the first relative to the second.
+
+    Below 0 dB the decoded audio is duller than its original.
+    """
+    floor = _HIGH_BAND_FLOOR * original_spectrum.sum() + 1e-12
+    ours, theirs = (
+        spectrum[_HIGH_BAND_HZ:].sum() + floor for spectrum in (decoded_spectrum, original_spectrum)
+    )
+    return float(10 * np.log10(ours / theirs))
 
 
 def _strongest_pitch_class(audio: Samples, rate_hz: int) -> tuple[NDArray[np.int64], float]:

@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -30,9 +26,10 @@ from musicgen_rt.train.codec_optim import (
     make_optimizers,
     set_learning_rates,
 )
-from musicgen_rt.train.codec_pool import ClipPool, ClipSource, PoolConfig
+from musicgen_rt.train.codec_pool import ClipPool, ClipSource, PoolConfig, music_source
 from musicgen_rt.train.codec_quantizer import perplexities
-from musicgen_rt.train.config import build_config, config_table, read_config, require_range
+from musicgen_rt.train.config import config_table, read_config, require_range
+from musicgen_rt.train.run_loop import Pace, StopRequest, run_to_the_end
 
 # Segments that k-means sees when the codebooks start, in batches.
 _KMEANS_BATCHES = 16
@@ -177,33 +174,6 @@ class CodecTrainer:
         self.step = state.values["step"]
 
 
-class StopRequest:
-    """While entered, turns SIGTERM and SIGINT into a flag that is looked at between steps."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._earlier: dict[int, Any] = {}
-
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._earlier[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._earlier.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-
-
-def averaged_model(config: CodecTrainConfig, state: RunState) -> CodecModel:
-    """The codec with the averaged weights of a saved run."""
-    model = CodecModel(config.shape)
-    model.load_state_dict(state.group("average"))
-    return model.eval()
-
-
 def train_codec(config: CodecTrainConfig, source: ClipSource | None = None) -> None:
     """Trains until the last step or a stop signal; goes on where the run folder stands.
 
@@ -213,56 +183,14 @@ def train_codec(config: CodecTrainConfig, source: ClipSource | None = None) -> N
     torch.set_num_threads(config.threads)
     folder = Path(config.run_folder)
     saved = checkpointing.open_run(folder, config_table(config))
-    trainer = CodecTrainer(config, source or music_source(config))
+    rate_hz = config.shape.sample_rate_hz
+    trainer = CodecTrainer(config, source or music_source(config.pool.clip_seconds, rate_hz))
     if saved is not None:
         trainer.restore(saved)
         print(f"resumed {folder} at step {trainer.step}", flush=True)
+    pace = Pace(config.steps, config.report_steps, config.save_seconds)
     with StopRequest() as stop:
-        _loop(trainer, folder, lambda: stop.asked)
-
-
-def music_source(config: CodecTrainConfig) -> ClipSource:
-    """Clips of the music generator at the codec's rate."""
-    from musicgen_rt.train.music import generate_clip
-
-    def make(seed: int) -> Any:
-        clip = generate_clip(seed, config.pool.clip_seconds, config.shape.sample_rate_hz)
-        return clip.samples
-
-    return make
-
-
-def _loop(trainer: CodecTrainer, folder: Path, asked_to_stop: Callable[[], bool]) -> None:
-    config = trainer.config
-    rows: list[dict[str, Any]] = []
-    last_save = last_report = time.monotonic()
-    while trainer.step < config.steps and not asked_to_stop():
-        rows.append(trainer.run_step())
-        now = time.monotonic()
-        if trainer.step % config.report_steps == 0:
-            _report(folder, trainer, rows, now - last_report)
-            rows, last_report = [], now
-        if now - last_save >= config.save_seconds:
-            checkpointing.save_state(folder, trainer.state())
-            last_save = now
-    checkpointing.save_state(folder, trainer.state())
-    print(f"saved {folder} at step {trainer.step} of {config.steps}", flush=True)
-
-
-def _report(
-    folder: Path, trainer: CodecTrainer, rows: list[dict[str, Any]], seconds: float
-) -> None:
-    names = {name: None for row in rows for name in row}
-    means = {name: _mean([row[name] for row in rows if name in row]) for name in names}
-    summary = {"step": trainer.step, "seconds": round(seconds, 2)}
-    summary |= {name: round(value, 5) for name, value in means.items()}
-    checkpointing.append_metrics(folder, summary)
-    text = " ".join(f"{name} {value:.4g}" for name, value in summary.items() if name != "step")
-    print(f"step {trainer.step}/{trainer.config.steps} {text}", flush=True)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+        run_to_the_end(trainer, folder, pace, lambda: stop.asked)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -271,12 +199,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, required=True, help="TOML file of the run")
     options = parser.parse_args(arguments)
     train_codec(read_config(options.config, CodecTrainConfig))
-
-
-def load_run(folder: Path) -> tuple[CodecTrainConfig, RunState]:
-    """The configuration and the last saved state of a run folder."""
-    table = checkpointing.read_run_config(folder)
-    return build_config(table, CodecTrainConfig), checkpointing.load_state(folder)
 
 
 if __name__ == "__main__":

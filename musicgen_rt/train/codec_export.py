@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers import EncodecConfig
 
 from musicgen_rt.train.checkpointing import write_atomically
-from musicgen_rt.train.codec import averaged_model, load_run
 from musicgen_rt.train.codec_model import PAD_MODE, CodecModel, CodecShape
+from musicgen_rt.train.codec_saved import load_codec
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -134,10 +134,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--float16", action="store_true", help="store weights in half precision")
     parser.add_argument("--no-lstm", action="store_true", help="leave the LSTM of zeros out")
     options = parser.parse_args(arguments)
-    config, state = load_run(options.run)
+    saved = load_codec(options.run)
     dtype = torch.float16 if options.float16 else torch.float32
-    export_codec(averaged_model(config, state), options.out, dtype, not options.no_lstm)
-    print(f"wrote {options.out} from step {state.values['step']} of {config.steps}")
+    export_codec(saved.model(), options.out, dtype, not options.no_lstm)
+    print(f"wrote {options.out} from step {saved.state.values['step']} of {saved.steps}")
 
 
 if __name__ == "__main__":

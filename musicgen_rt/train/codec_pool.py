@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from musicgen_rt.train.config import require_range
 ClipSource = Callable[[int], NDArray[np.float32]]
 
 _INT16_SCALE = 32_767.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,37 @@ class PoolConfig:
         require_range("pool.gain_range_db", self.gain_range_db, 0.0, 24.0)
 
 
+def music_source(clip_seconds: float, rate_hz: int) -> ClipSource:
+    """Clips of the music generator."""
+    from musicgen_rt.train.music import generate_clip
+
+    def make(seed: int) -> NDArray[np.float32]:
+        return generate_clip(seed, clip_seconds, rate_hz).samples
+
+    return make
+
+
+class SeedWindow(Generic[T]):
+    """What was made of the seeds that belong to a step; each is made once, the past is dropped."""
+
+    def __init__(self, config: PoolConfig, first_seed: int, make: Callable[[int], T]) -> None:
+        self._config = config
+        self._first_seed = first_seed
+        self._make = make
+        self._made: dict[int, T] = {}
+
+    def at(self, step: int) -> dict[int, T]:
+        """What the seeds of a step made, by seed."""
+        oldest = self._first_seed + step // self._config.steps_per_clip
+        wanted = range(oldest, oldest + self._config.clips)
+        for seed in [seed for seed in self._made if seed not in wanted]:
+            del self._made[seed]
+        for seed in wanted:
+            if seed not in self._made:
+                self._made[seed] = self._make(seed)
+        return self._made
+
+
 class ClipPool:
     """Clips as 16-bit samples in memory, addressed by the seed that made them."""
 
@@ -48,42 +81,39 @@ class ClipPool:
         self, config: PoolConfig, source: ClipSource, segment_samples: int, first_seed: int
     ) -> None:
         self._config = config
-        self._source = source
         self._segment_samples = segment_samples
         self._first_seed = first_seed
-        self._clips: dict[int, NDArray[np.int16]] = {}
+        self._clips = SeedWindow(
+            config, first_seed, lambda seed: to_int16(source(seed), seed, segment_samples)
+        )
 
     def batch(self, step: int, rows: int) -> Tensor:
         """The segments [rows, 1, N] of a step, at random places with a small random gain."""
-        self._renew(step)
+        clips = self._clips.at(step)
         rng = np.random.default_rng((self._first_seed, step))
-        seeds = rng.choice(sorted(self._clips), size=rows)
+        seeds = rng.choice(sorted(clips), size=rows)
         gains_db = rng.uniform(-self._config.gain_range_db, self._config.gain_range_db, size=rows)
         segments = []
         for seed, gain_db in zip(seeds, gains_db, strict=True):
-            clip = self._clips[int(seed)]
+            clip = clips[int(seed)]
             start = int(rng.integers(0, len(clip) - self._segment_samples + 1))
-            segment = clip[start : start + self._segment_samples].astype(np.float32)
-            segments.append(segment * np.float32(10 ** (gain_db / 20) / _INT16_SCALE))
+            segment = clip[start : start + self._segment_samples]
+            segments.append(to_float32(segment) * np.float32(10 ** (gain_db / 20)))
         return torch.from_numpy(np.stack(segments))[:, None]
 
-    def _renew(self, step: int) -> None:
-        """Makes the clips that belong to a step and drops the others."""
-        oldest = self._first_seed + step // self._config.steps_per_clip
-        wanted = range(oldest, oldest + self._config.clips)
-        for seed in [seed for seed in self._clips if seed not in wanted]:
-            del self._clips[seed]
-        for seed in wanted:
-            if seed not in self._clips:
-                self._clips[seed] = self._make(seed)
 
-    def _make(self, seed: int) -> NDArray[np.int16]:
-        clip = self._source(seed)
-        if clip.ndim != 1 or len(clip) < self._segment_samples:
-            raise ParameterError(
-                f"the clip of seed {seed} has shape {clip.shape}; expected mono with at least "
-                f"{self._segment_samples} samples: lengthen pool.clip_seconds"
-            )
-        if not np.isfinite(clip).all():
-            raise ParameterError(f"the clip of seed {seed} is not finite: mend its source")
-        return np.round(np.clip(clip, -1.0, 1.0) * _INT16_SCALE).astype(np.int16)
+def to_int16(clip: NDArray[np.float32], seed: int, least_samples: int) -> NDArray[np.int16]:
+    """The clip of a seed in half the memory. Raises ParameterError for one that is no use."""
+    if clip.ndim != 1 or len(clip) < least_samples:
+        raise ParameterError(
+            f"the clip of seed {seed} has shape {clip.shape}; expected mono with at least "
+            f"{least_samples} samples: lengthen pool.clip_seconds"
+        )
+    if not np.isfinite(clip).all():
+        raise ParameterError(f"the clip of seed {seed} is not finite: mend its source")
+    return np.round(np.clip(clip, -1.0, 1.0) * _INT16_SCALE).astype(np.int16)
+
+
+def to_float32(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Undoes `to_int16`."""
+    return samples.astype(np.float32) / np.float32(_INT16_SCALE)

@@ -19,16 +19,17 @@ from torch import Tensor, nn
 from musicgen_rt.errors import MusicgenRTError, ParameterError
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.checkpointing import RunState
-from musicgen_rt.train.codec import StopRequest
 from musicgen_rt.train.config import config_table
 from musicgen_rt.train.lm_config import LMTrainConfig
 from musicgen_rt.train.lm_data import TextReading, WindowSampler
 from musicgen_rt.train.lm_foundation import Foundation, load_foundation
 from musicgen_rt.train.lm_objective import LMObjective, build_objective
-from musicgen_rt.train.lm_optim import RunningAverage, learning_rate_part, make_optimizers
+from musicgen_rt.train.lm_optim import learning_rate_part, make_optimizers
 from musicgen_rt.train.lm_processes import Processes, open_processes
 from musicgen_rt.train.lm_records import ClipLibrary
 from musicgen_rt.train.lm_validation import Validation
+from musicgen_rt.train.run_loop import StopRequest
+from musicgen_rt.train.running_average import RunningAverage
 
 # May differ between the parts of a run: where it runs and how often it is looked at.
 _FREE_KEYS = ("device", "threads", "compile", "save_seconds")

@@ -23,10 +23,10 @@ from musicgen_rt.model.codec_frames import ENCODER_LOOKAHEAD_FRAMES, FrameDecode
 from musicgen_rt.model.hub import resolve
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.clip_sources import SourceClip, audio_pieces, generated, read_piece
-from musicgen_rt.train.codec import StopRequest
 from musicgen_rt.train.config import config_table, require_range
 from musicgen_rt.train.lm_foundation import load_frame_decoder
 from musicgen_rt.train.lm_records import ClipRecord, write_shard
+from musicgen_rt.train.run_loop import StopRequest
 
 # What may differ between the runs that fill one folder.
 _FREE_KEYS = ("clips", "workers", "device")

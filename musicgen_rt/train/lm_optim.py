@@ -1,12 +1,11 @@
-"""Which optimiser moves which weight, and the running average of the weights."""
+"""Which optimiser moves which weight, and how fast."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from musicgen_rt.train.lm_config import LMOptimConfig
 from musicgen_rt.train.muon import Muon
@@ -56,18 +55,3 @@ def learning_rate_part(step: int, steps: int, config: LMOptimConfig) -> float:
 
 def _is_table(name: str) -> bool:
     return any(part in _TABLES for part in name.split("."))
-
-
-class RunningAverage:
-    """An exponential average of the trained weights; short at first, so that it soon means some."""
-
-    def __init__(self, parameters: Mapping[str, Tensor], decay: float) -> None:
-        self.decay = decay
-        self.tensors = {name: p.detach().clone() for name, p in parameters.items()}
-
-    @torch.no_grad()
-    def follow(self, parameters: Iterable[Tensor], step: int) -> None:
-        """Moves towards the parameters, which are in the order of the first ones."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        current = [parameter.detach() for parameter in parameters]
-        torch._foreach_lerp_(list(self.tensors.values()), current, 1 - decay)

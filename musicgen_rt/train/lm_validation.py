@@ -10,8 +10,8 @@ from torch import Tensor
 
 from musicgen_rt.train.lm_data import WindowBatch, WindowSampler
 from musicgen_rt.train.lm_objective import LMObjective
-from musicgen_rt.train.lm_optim import RunningAverage
 from musicgen_rt.train.lm_records import PITCH_UNKNOWN, ROLE_UNKNOWN
+from musicgen_rt.train.running_average import RunningAverage
 
 
 class Validation:

@@ -12,9 +12,11 @@ import torch
 
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.presets import DTYPES
-from musicgen_rt.train import checkpointing
-from musicgen_rt.train.codec import CodecTrainConfig, averaged_model, load_run, train_codec
+from musicgen_rt.train.codec import CodecTrainConfig, train_codec
+from musicgen_rt.train.codec_adversarial import train_decoder
+from musicgen_rt.train.codec_adversarial_config import DecoderTrainConfig
 from musicgen_rt.train.codec_export import export_codec
+from musicgen_rt.train.codec_saved import is_codec_run, load_codec
 from musicgen_rt.train.config import build_config, require_range
 from musicgen_rt.train.data_export import DataConfig, export_data
 from musicgen_rt.train.lm import train_lm
@@ -82,6 +84,10 @@ def _codec(table: dict[str, Any], where: str) -> None:
     train_codec(build_config(table, CodecTrainConfig, where))
 
 
+def _decoder(table: dict[str, Any], where: str) -> None:
+    train_decoder(build_config(table, DecoderTrainConfig, where))
+
+
 def _lm(table: dict[str, Any], where: str) -> None:
     train_lm(build_config(table, LMTrainConfig, where))
 
@@ -93,11 +99,10 @@ def _adapter(table: dict[str, Any], where: str) -> None:
 def _export(table: dict[str, Any], where: str) -> None:
     config = build_config(table, ExportConfig, where)
     run, out, dtype = Path(config.run), Path(config.out), getattr(torch, DTYPES[config.dtype])
-    if "pool" in checkpointing.read_run_config(run):  # a codec draws its audio from one
-        codec_config, state = load_run(run)
-        model = averaged_model(codec_config, state)
-        export_codec(model, out, dtype, config.identity_lstm)
-        step = state.values["step"]
+    if is_codec_run(run):
+        saved = load_codec(run)
+        export_codec(saved.model(), out, dtype, config.identity_lstm)
+        step = saved.state.values["step"]
     else:
         megabytes = config.shard_megabytes
         step = export_run(run, out, dtype, None if megabytes is None else round(megabytes * 1e6))
@@ -110,6 +115,7 @@ _STAGES: dict[str, Callable[[dict[str, Any], str], None]] = {
     "data": _data,
     "encode": _encode,
     "codec": _codec,
+    "decoder": _decoder,
     "lm": _lm,
     "adapter": _adapter,
     "export": _export,

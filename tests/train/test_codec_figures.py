@@ -6,7 +6,9 @@ import torch
 
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.evaluate import audio_distance
-from musicgen_rt.evaluate.codec import HELD_OUT_FIRST_SEED, HeldOutClip, evaluate_codec
+from musicgen_rt.evaluate.codec import HELD_OUT_FIRST_SEED, evaluate_codec
+from musicgen_rt.evaluate.codec_report import HeldOutClip, comparison_table
+from musicgen_rt.train.codec_probe import high_band_db, si_sdr_db
 from musicgen_rt.train.music import generate_clip
 
 RATE_HZ = 32_000
@@ -58,6 +60,37 @@ def test_a_hum_is_seen_as_a_line() -> None:
     assert report.worst_line_decoded_db > report.worst_line_original_db + 20
     with pytest.raises(ParameterError):
         evaluate_codec(PassOn(), [], codebook_size=16, hop_samples=640)
+
+
+def test_a_dull_codec_is_seen_in_the_table() -> None:
+    unchanged, louder = (
+        evaluate_codec(PassOn(gain=gain), [clip()], codebook_size=16, hop_samples=640)
+        for gain in (1.0, 2.0)
+    )
+    assert louder.high_band_db == pytest.approx(20 * np.log10(2), abs=0.01)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in comparison_table({"same": unchanged, "loud": louder}).splitlines()
+    ]
+    assert [row[0] for row in rows] == ["codec", "---", "same", "loud", "the original"]
+    assert len({len(row) for row in rows}) == 1
+    assert [rows[2][-1], rows[3][-1]] == ["+0.00", "+6.02"]
+    assert rows[2][5] == rows[4][5] == f"{unchanged.lines_original_db:.2f}"
+
+
+def test_highs_are_compared_from_8_khz_up() -> None:
+    rng = np.random.default_rng(2)
+    original = rng.standard_normal(4 * RATE_HZ).astype(np.float32)
+    spectrum = np.fft.rfft(original)
+    spectrum[len(spectrum) // 2 :] /= 10
+    dull = np.fft.irfft(spectrum).astype(np.float32)
+    spectra = [audio_distance.power_spectrum(audio, RATE_HZ) for audio in (dull, original)]
+    assert audio_distance.high_band_db(*spectra) == pytest.approx(-20, abs=0.1)
+    ours, theirs = (torch.from_numpy(audio) for audio in (dull, original))
+    assert high_band_db(ours, theirs) == pytest.approx(-20, abs=0.1)
+    assert si_sdr_db(ours, theirs) == pytest.approx(
+        audio_distance.si_sdr_db(dull, original), abs=1e-3
+    )
 
 
 def test_si_sdr_is_the_signal_to_noise_ratio_of_independent_noise() -> None:

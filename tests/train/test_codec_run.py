@@ -11,10 +11,11 @@ import torch
 
 from musicgen_rt.errors import CheckpointError, MusicgenRTError, ParameterError
 from musicgen_rt.train import checkpointing
-from musicgen_rt.train.codec import CodecTrainConfig, CodecTrainer, load_run, train_codec
+from musicgen_rt.train.codec import CodecTrainConfig, CodecTrainer, train_codec
 from musicgen_rt.train.codec_model import CodecShape
 from musicgen_rt.train.codec_optim import CodecOptimConfig, learning_rate_part
 from musicgen_rt.train.codec_pool import ClipPool, ClipSource, PoolConfig
+from musicgen_rt.train.codec_saved import load_codec
 from musicgen_rt.train.config import read_config
 
 
@@ -97,7 +98,7 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"state\.safetensors"):
-        load_run(tmp_path)
+        load_codec(tmp_path)
 
 
 def test_the_pool_depends_on_the_step_alone() -> None:

@@ -25,8 +25,17 @@ threads = 1
 shape = {{ filters = 2, latent_channels = 8, codebook_size = 16 }}
 pool = {{ clips = 2, clip_seconds = 1.0, segment_seconds = 0.5 }}
 
+[decoder]
+run_folder = "{0}/decoder-run"
+start = "{0}/codec-run"
+steps = 2
+batch_rows = 2
+threads = 1
+discriminator = {{ filters = 2, fft_samples = [512] }}
+pool = {{ clips = 2, clip_seconds = 1.0 }}
+
 [export-codec]
-run = "{0}/codec-run"
+run = "{0}/decoder-run"
 out = "{0}/codec"
 
 [encode]
@@ -86,6 +95,7 @@ def test_from_generated_music_to_a_model_that_plays(tmp_path: Path) -> None:
         ".json", ".mid", ".txt", ".wav",
     ]  # fmt: skip
     assert run("codec", config) == 0
+    assert run("decoder", config) == 0
     assert run("export", config, "export-codec") == 0
     for stage in ("encode", "lm", "export", "adapter"):
         assert run(stage, config) == 0
