@@ -71,7 +71,9 @@ class LMTrainer:
         else:
             batch = self.sampler.windows(self.step, process)
             part = learning_rate_part(lm_step, config.steps, config.optim)
-            run = self._shared = self._shared or self.processes.shared(self.objective)
+            run = self._shared = self._shared or self.processes.shared(
+                self.objective, rests_in_part=config.freezes_text
+            )
         self._set_learning_rates(part)
         loss, figures = run(batch.to(self.processes.device))
         norm = self._descend(loss)

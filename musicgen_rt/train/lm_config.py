@@ -171,9 +171,10 @@ class LMTrainConfig:
     Without `start` a new model is made for the codec in `codec`; else `start` is a checkpoint to
     fine-tune. `tune` is full, lora (frozen base, low-rank updates) or adapter (frozen base, frame
     conditioners, and low-rank updates if lora.rank is not 0). `text_weight` is that of the text
-    encoder's attribute heads; 0 leaves them out. `text_warmup_steps` train the text encoder alone.
-    A checkpoint's own text encoder stays as it is unless `tunes_text`, and always with lora and
-    adapter.
+    encoder's attribute heads; 0 leaves them out. `text_warmup_steps` train the text encoder
+    alone; with `freezes_text` it and its heads then stay as they are, since the few texts of a
+    small batch of windows teach it less than they disturb it. A checkpoint's own text encoder
+    stays as it is unless `tunes_text`, and always with lora and adapter.
     """
 
     run_folder: str
@@ -193,6 +194,7 @@ class LMTrainConfig:
     text_weight: float = 0.3
     text_warmup_steps: int = 0
     text_warmup_rows: int = 64
+    freezes_text: bool = False
     save_seconds: float = 120.0
     report_steps: int = 10
     validate_steps: int = 200
@@ -218,6 +220,11 @@ class LMTrainConfig:
             raise ParameterError(
                 f"codec is {self.codec!r} and start is {self.start!r}: expected one of them, the "
                 "codec of a new model or the checkpoint to begin with"
+            )
+        if self.freezes_text and not self.start and not self.text_warmup_steps:
+            raise ParameterError(
+                "freezes_text is true and text_warmup_steps is 0: a new text encoder would stay "
+                "random; expected some hundred steps"
             )
         self._check_tune()
 

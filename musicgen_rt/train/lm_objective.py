@@ -29,19 +29,30 @@ class LMObjective(nn.Module):
     """A batch to its losses. The one module that a distributed run wraps."""
 
     def __init__(
-        self, model: TrainableLM, heads: AttributeHeads | None, text_weight: float, dtype: Any
+        self,
+        model: TrainableLM,
+        heads: AttributeHeads | None,
+        text_weight: float,
+        dtype: Any,
+        *,
+        freezes_text: bool = False,
     ) -> None:
-        """`dtype` is that of autocast for the decoder; float32 is none."""
+        """`dtype` is that of autocast for the decoder; float32 is none.
+
+        With `freezes_text` windows do not move the text encoder and the heads; texts alone do.
+        """
         super().__init__()
         self.model, self.heads = model, heads
         self.text_weight, self.dtype = text_weight, dtype
+        self.freezes_text = freezes_text
 
     def forward(self, batch: WindowBatch | TextBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss and its figures; a batch of texts alone has the text encoder's."""
         if isinstance(batch, TextBatch):
             _, total, figures = self._read(batch)
             return total, figures
-        states, total, figures = self._read(batch.text)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freezes_text):
+            states, total, figures = self._read(batch.text)
         config = self.model.config.lm
         inputs, targets = shifted(batch.codes, config.delays, config.pad_token)
         mask = batch.text.mask & batch.has_text[:, None]
@@ -78,7 +89,7 @@ def build_objective(config: LMTrainConfig, foundation: Foundation) -> LMObjectiv
             heads = load_heads(foundation.start).requires_grad_(True)
         _freeze(model, config)
     dtype = torch.bfloat16 if config.bfloat16 else torch.float32
-    return LMObjective(model, heads, config.text_weight, dtype)
+    return LMObjective(model, heads, config.text_weight, dtype, freezes_text=config.freezes_text)
 
 
 def _load_start(model: TrainableLM, foundation: Foundation) -> None:

@@ -30,9 +30,14 @@ class Processes:
         """Whether this one writes files."""
         return self.index == 0
 
-    def shared(self, module: nn.Module) -> nn.Module:
-        """The module with gradients averaged over all processes; weights become process 0's."""
-        return module if self.count == 1 else DistributedDataParallel(module)
+    def shared(self, module: nn.Module, *, rests_in_part: bool = False) -> nn.Module:
+        """The module with gradients averaged over all processes; weights become process 0's.
+
+        `rests_in_part` says that some of its trained parameters get no gradient.
+        """
+        if self.count == 1:
+            return module
+        return DistributedDataParallel(module, find_unused_parameters=rests_in_part)
 
     def first_then_others(self, work: Callable[[], T]) -> T:
         """Process 0 does some work with files before the others do it too."""

@@ -42,6 +42,30 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
 
 
+def test_a_frozen_text_encoder_learns_from_texts_alone(tmp_path: Path) -> None:
+    trainer = trainer_of(tiny_run(tmp_path, text_warmup_steps=1, freezes_text=True))
+
+    def texts() -> dict[str, torch.Tensor]:
+        parts = ("model.text_encoder.", "heads.")
+        named = trainer.objective.named_parameters()
+        return {n: p.detach().clone() for n, p in named if n.startswith(parts)}
+
+    def moved(before: dict[str, torch.Tensor]) -> list[str]:
+        return [name for name, now in texts().items() if not torch.equal(now, before[name])]
+
+    start = texts()
+    trainer.run_step()
+    assert moved(start), "the warm-up moves them"
+    warm = texts()
+    decoder = [p.detach().clone() for p in trainer.objective.model.decoder.parameters()]
+    trainer.run_step()
+    assert not moved(warm)
+    now = list(trainer.objective.model.decoder.parameters())
+    assert not all(torch.equal(p, old) for p, old in zip(now, decoder, strict=True))
+    with pytest.raises(ParameterError, match="text_warmup_steps is 0"):
+        tiny_run(tmp_path, freezes_text=True)
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_resumed_step_is_the_one_that_would_have_come(tmp_path: Path, optimizer: str) -> None:
     config = tiny_run(
