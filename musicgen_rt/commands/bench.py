@@ -21,7 +21,9 @@ _DEFAULT_LIKE = "facebook/musicgen-small"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's arguments."""
     model = parser.add_argument_group("what to measure")
-    model.add_argument("--model", metavar="DIR|ID", help="checkpoint: a folder or a hub id")
+    model.add_argument(
+        "--model", metavar="DIR|ID", help="checkpoint: a folder or a hub id (default pocket)"
+    )
     model.add_argument(
         "--random-weights",
         action="store_true",
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     options = _options(args)
-    source = args.model
+    source = args.model or "pocket"
     if args.random_weights:
         like = args.like or _DEFAULT_LIKE
         source = str(random_checkpoint(like, tiny=args.tiny, report=_say))
@@ -97,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise ParameterError for what is wrong on its face, before torch is loaded."""
-    if (args.model is None) != args.random_weights:
-        raise ParameterError("expected either --model or --random-weights, and not both")
+    if args.model is not None and args.random_weights:
+        raise ParameterError("expected either --model or --random-weights, not both")
     if not args.random_weights and (args.like is not None or args.tiny):
         raise ParameterError("--like and --tiny go with --random-weights")
     if args.threads is not None and not 1 <= args.threads <= 1024:

@@ -21,6 +21,7 @@ HELP = "render music of any length to a file, offline"
 
 _WEIGHT_AT_END = re.compile(r"(?P<text>.*):(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))", re.DOTALL)
 _RANDOM_SEEDS = 2**32
+DEFAULT_MODEL = "pocket"
 _ENGINE_PARAMETERS = ("cfg", "cfg_melody", "temperature", "top_k", "top_p")
 _RECIPE_NUMBERS = {
     "bpm": "--bpm",
@@ -53,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", required=True, help=".wav (float) or .flac (24 bits)"
     )
-    parser.add_argument("--model", metavar="DIR|ID", help="checkpoint: a folder or a hub id")
+    parser.add_argument(
+        "--model",
+        metavar="DIR|ID|pocket",
+        help="checkpoint: a folder, a hub id, or pocket, which ships with this (default)",
+    )
     parser.add_argument("--seconds", type=float, metavar="N", help=_doc("seconds"))
     parser.add_argument(
         "--from",
@@ -167,6 +172,8 @@ def job_from(args: argparse.Namespace) -> Job:
         for name in (*_PLAIN_VALUES, *_RECIPE_NUMBERS)
         if getattr(args, name) is not None
     }
+    if args.from_sidecar is None:
+        values.setdefault("model", DEFAULT_MODEL)
     if args.prompt is not None:
         values["prompts"] = tuple(parse_prompt(text) for text in args.prompt)
     values["attributes"] = dict(_attribute(text) for text in args.attribute or ())
@@ -230,11 +237,9 @@ def _attribute(text: str) -> tuple[str, bool]:
 
 def _check(args: argparse.Namespace, values: dict[str, Any]) -> None:
     """Raise ParameterError for what is wrong on its face, before torch is loaded."""
-    if args.from_sidecar is None:
-        if "model" not in values:
-            raise ParameterError("--model is missing: expected a folder or a hub id, or --from")
-        if "cfg_melody" in values["parameters"] and args.melody is None:
-            raise ParameterError("--cfg-melody weighs the text over a melody: expected --melody")
+    is_new = args.from_sidecar is None
+    if is_new and "cfg_melody" in values["parameters"] and args.melody is None:
+        raise ParameterError("--cfg-melody weighs the text over a melody: expected --melody")
     if args.melody_once and args.melody is None:
         raise ParameterError("--melody-once is given without --melody")
     for name in ("seconds", *_RECIPE_NUMBERS):

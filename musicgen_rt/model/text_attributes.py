@@ -112,7 +112,9 @@ def save_heads(folder: Path, heads: AttributeHeads) -> None:
     """Writes the heads beside a checkpoint."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in heads.state_dict().items()}
     metadata = {"format": "pt", _METADATA_KEY: json.dumps(asdict(heads.names))}
-    save_file(tensors, folder / TEXT_ATTRIBUTES_WEIGHTS, metadata=metadata)
+    path = folder / TEXT_ATTRIBUTES_WEIGHTS
+    save_file(tensors, path, metadata=metadata)
+    path.chmod(0o644)  # safetensors makes files that only their owner can read
 
 
 def load_heads(folder: Path) -> AttributeHeads:

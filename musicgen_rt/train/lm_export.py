@@ -132,3 +132,4 @@ def _save_in_shards(
 def _save(tensors: dict[str, torch.Tensor], path: Path, dtype: torch.dtype) -> None:
     stored = {n: tensor.detach().cpu().to(dtype).contiguous() for n, tensor in tensors.items()}
     save_file(stored, path, metadata=_METADATA)
+    path.chmod(0o644)  # safetensors makes files that only their owner can read

@@ -244,7 +244,6 @@ def test_the_command_prints_json(
 @pytest.mark.parametrize(
     "arguments",
     [
-        "",
         "--model a --random-weights",
         "--model a --tiny",
         "--random-weights --like facebook/none",

@@ -222,7 +222,6 @@ def test_attributes(
         ({"--seconds": "-3"}, 2, "seconds is -3.0"),
         ({"--seconds": "nan"}, 2, "seconds is nan"),
         ({"--seconds": "1e30"}, 2, "seconds is 1e+30"),
-        ({"--model": None}, 2, "--model is missing"),
         ({"--model": "nowhere/at/all"}, 1, "no such folder"),
         ({"--model": ""}, 1, "expected a folder or a hub id"),
         ({"--prompt": ""}, 2, "the prompt is empty"),
