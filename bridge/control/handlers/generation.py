@@ -1,0 +1,67 @@
+"""Commands that take music back, hold it, keep it and bring it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.control.turn import Turn
+from bridge.refusal import Refusal
+
+
+def _retry(turn: Turn, bars: int) -> None:
+    turn.ask_engine("gen/retry", bars, at_bar_line=True)
+
+
+def _undo(turn: Turn, bars: int) -> None:
+    turn.ask_engine("gen/undo", bars, at_bar_line=True)
+
+
+def _freeze(turn: Turn, is_on: bool, bars: int) -> None:
+    turn.ask_engine(
+        "gen/freeze",
+        int(is_on),
+        bars,
+        sets={"freeze/is_on": is_on, "freeze/bars": bars},
+        at_bar_line=True,
+    )
+
+
+def _continue(turn: Turn, name: str) -> None:
+    turn.ask_engine("gen/continue", str(turn.session.inputs.existing(name)), at_bar_line=True)
+
+
+def _panic(turn: Turn) -> None:
+    turn.session.owed.require_room()
+    for fader in turn.session.owed.waiting_faders():
+        turn.release_fader(fader)
+    turn.ask_engine("gen/panic", sets={"freeze/is_on": False})
+    turn.session.notes.clear()
+    turn.outcome.is_clearing_schedule = True
+
+
+def _bank_save(turn: Turn, bank: int) -> None:
+    path = turn.session.banks.replaceable(_bank_name(bank))
+    turn.ask_engine("bank/save", str(path), sets={"bank": bank})
+
+
+def _bank_load(turn: Turn, bank: int) -> None:
+    try:
+        path = turn.session.banks.existing(_bank_name(bank))
+    except Refusal as refusal:
+        raise Refusal(f"bank {bank} is empty: save one with /mgrt/bank/save first") from refusal
+    turn.ask_engine("bank/load", str(path), sets={"bank": bank}, at_bar_line=True)
+
+
+def _bank_name(bank: int) -> str:
+    return f"bank-{bank:03}.safetensors"
+
+
+HANDLERS: dict[str, Callable[..., None]] = {
+    "gen/retry": _retry,
+    "gen/undo": _undo,
+    "gen/freeze": _freeze,
+    "gen/continue": _continue,
+    "gen/panic": _panic,
+    "bank/save": _bank_save,
+    "bank/load": _bank_load,
+}

@@ -1,0 +1,128 @@
+"""The session's time: the one true timeline, which source moves it, and where bars count from."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from fractions import Fraction
+from typing import Any
+
+from bridge.clock.source import ClockSource, ClockSources
+from musicgen_rt.contract.timeline import Timeline
+
+# Each change of tempo is a segment of the timeline, which every process reads anew: a fader that
+# is moved makes no more than these.
+_MIN_TEMPO_GAP_NS = 200_000_000
+_KEPT_SECONDS = 30
+# A beat's frame is computed, and a position measured: they may differ in their last digits.
+_TOLERANCE_BEATS = 1e-6
+
+
+class SessionClock:
+    """Timeline, clock source and count of bars. [control]"""
+
+    def __init__(self, timeline: Timeline, sources: ClockSources, source_name: str) -> None:
+        """Raises Refusal if the source does not exist."""
+        self.timeline = timeline
+        self._sources = sources
+        self.source: ClockSource = sources.make(source_name)
+        self._origins = [(timeline.segments[0].frame, 0)]  # frame and bar that counting begins at
+        self._waiting_bpm: float | None = None
+        self._changed_ns: int | None = None
+
+    def choose(self, name: str) -> None:
+        """Let another source say where the beats are. Raises Refusal if it does not exist."""
+        source = self._sources.make(name)
+        self.source.stop()
+        self.source = source
+
+    # Changes
+
+    def begin(self, frame_rate_hz: Fraction) -> None:
+        """The frame rate turns out to be another before anything was heard: begin anew."""
+        first = self.timeline.segments[0]
+        self.timeline = Timeline.start(first.bpm, first.beats_per_bar, frame_rate_hz=frame_rate_hz)
+        self._origins = [(0, 0)]
+
+    def set_tempo(self, bpm: float, frame: int) -> None:
+        """Another tempo from `frame` on."""
+        self._waiting_bpm = None
+        self.timeline = self.timeline.with_tempo(frame, bpm=bpm)
+
+    def set_tempo_soon(self, bpm: float, frame: int, now_ns: int) -> bool:
+        """Another tempo from `frame` on, or a little later if one has just been set.
+
+        True if the timeline has changed, False if `take_waiting` will do it.
+        """
+        if self._changed_ns is not None and now_ns - self._changed_ns < _MIN_TEMPO_GAP_NS:
+            self._waiting_bpm = bpm
+            return False
+        self._changed_ns = now_ns
+        self.set_tempo(bpm, frame)
+        return True
+
+    def take_waiting(self, frame: int, now_ns: int) -> bool:
+        """Do what `set_tempo_soon` put off, if it is time; whether the timeline has changed."""
+        if self._waiting_bpm is None:
+            return False
+        return self.set_tempo_soon(self._waiting_bpm, frame, now_ns)
+
+    def set_signature(self, beats_per_bar: int, frame: int) -> None:
+        """Another number of beats in a bar from `frame` on."""
+        self.timeline = self.timeline.with_tempo(frame, beats_per_bar=beats_per_bar)
+
+    def restart(self, frame: int) -> None:
+        """Bar 1 begins at `frame`."""
+        self.timeline = self.timeline.with_position(frame, 0)
+        bar, _ = self.timeline.bar_position_at(frame)
+        kept = [origin for origin in self._origins if origin[0] < frame]
+        self._origins = [*kept[-1:], (frame, bar)]
+
+    def forget_before(self, frame: float) -> None:
+        """Drop what nobody looks back to."""
+        kept_frames = _KEPT_SECONDS * self.timeline.frame_rate_hz
+        if frame > kept_frames:
+            self.timeline = self.timeline.forget_before(int(frame - kept_frames))
+
+    def message(self, frame: int) -> dict[str, Any]:
+        """What the children are told of a change from `frame` on."""
+        return {"type": "timeline", "timeline": self.timeline.to_json(), "frame": frame}
+
+    # Places
+
+    def place_at(self, frame: float) -> tuple[int, int]:
+        """Bar and beat at a frame, both counted from 1, as musicians do."""
+        bar, beats = self.timeline.bar_position_at(frame)
+        bar -= self._origin_bar(frame)
+        beat = math.floor(beats + _TOLERANCE_BEATS)
+        if beat >= self.timeline.clock_at(frame).beats_per_bar:
+            return bar + 2, 1
+        return bar + 1, beat + 1
+
+    def whole_beat_at(self, frame: float) -> int:
+        """The number of the beat that has begun at a frame."""
+        return math.floor(self.timeline.beat_at(frame) + _TOLERANCE_BEATS)
+
+    def next_beat_frame(self, first_frame: int) -> int:
+        """The frame of the first beat that is not before `first_frame`."""
+        beat = math.floor(self.timeline.beat_at(first_frame))
+        while (frame := round(self.timeline.frame_at(beat))) < first_frame:
+            beat += 1
+        return frame
+
+    def next_bar_frame(self, first_frame: int, multiple: int) -> int:
+        """The start of the first bar not before `first_frame` that begins a row of so many."""
+        bar, _ = self.timeline.bar_position_at(first_frame)
+        if self.timeline.bar_start_frame(bar) < first_frame:
+            bar += 1
+        origin = self._origin_bar(first_frame)
+        return self.timeline.bar_start_frame(origin - (origin - bar) // multiple * multiple)
+
+    def bars_between(self, first_frame: float, end_frame: float) -> float:
+        """The length of a stretch in bars of its end."""
+        beats = self.timeline.beat_at(end_frame) - self.timeline.beat_at(first_frame)
+        return beats / self.timeline.clock_at(end_frame).beats_per_bar
+
+    def _origin_bar(self, frame: float) -> int:
+        index = bisect_right(self._origins, frame, key=lambda origin: origin[0]) - 1
+        return self._origins[max(0, index)][1]
