@@ -6,21 +6,22 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup jam test lint style types imports pytest format bench clean distclean
+.PHONY: help setup jam soak test lint style types imports pytest format bench clean distclean
 .NOTPARALLEL:
 
 help:
-	@echo 'make jam        render some seconds of music to out/jam.wav and play it'
+	@echo 'make jam        start the daemon with the pocket model, and play'
 	@echo 'make test       everything that must hold: style, types, import rules, tests'
 	@echo 'make lint       the same without the tests'
 	@echo 'make format     bring the code into its standard form'
+	@echo 'make soak       the daemon for half an hour, with a report'
 	@echo 'make bench      how fast the engine runs here, on random weights (2.4 GB, written once)'
 	@echo 'make setup      only the set-up (the others do it when needed)'
 	@echo 'make clean      remove what was made, except the environment'
 	@echo 'make distclean  remove the environment too'
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter when the environment is made;'
-	@echo 'PYTEST_ARGS and BENCH_ARGS are passed on, as in: make bench BENCH_ARGS="--model DIR"'
+	@echo 'JAM_ARGS, SOAK_ARGS, PYTEST_ARGS and BENCH_ARGS are passed on, as in: make bench BENCH_ARGS="--model DIR"'
 
 setup: $(STAMP)
 
@@ -29,7 +30,10 @@ $(STAMP): pyproject.toml scripts/setup.sh
 	@touch $@
 
 jam: $(STAMP)
-	@sh scripts/jam.sh $(VENV)
+	@$(BIN)/musicgen-rt jam $(JAM_ARGS)
+
+soak: $(STAMP)
+	$(BIN)/python scripts/soak.py $(SOAK_ARGS)
 
 test: lint pytest
 
