@@ -56,8 +56,9 @@ class MusicGen:
     ) -> MusicGen:
         """Load a checkpoint from a local folder or a hub id.
 
-        `device` is auto, cpu, cuda, cuda:N or mps; `weights` is auto, fp32, bf16, fp16, int8 or
-        int4 (the last two on a CPU). `progress(part, done, total)` is called as parts load.
+        `device` is auto, cpu, cuda, cuda:N or mps; `weights` is auto, fast, fp32, bf16, fp16,
+        int8 or int4 (the last two on a CPU; see `choose_format`). `progress(part, done, total)` is
+        called as parts load.
         Raises CheckpointError, ParameterError or UnsupportedError.
         """
         place = choose_device(device)
@@ -111,13 +112,20 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_format(name: str, device: torch.device, config: ModelConfig) -> WeightFormat:
-    """The weight format for a name. Raises ParameterError or UnsupportedError."""
+    """The weight format for a name. Raises ParameterError or UnsupportedError.
+
+    "auto" is exact where that costs little, "fast" is for playing live: on a CPU, where a step
+    takes as long as reading the weights, 8 bits a weight for small models and 4 for others.
+    """
+    lm = config.lm
+    parameters = lm.num_layers * lm.d_model * (8 * lm.d_model + 2 * lm.ffn_dim)
+    is_small = parameters < _SMALL_MODEL_PARAMETERS
+    if name in ("auto", "fast") and device.type != "cpu":
+        return WeightFormat.FP16
+    if name == "fast":
+        return WeightFormat.INT8 if is_small else WeightFormat.INT4
     if name == "auto":
-        if device.type != "cpu":
-            return WeightFormat.FP16
-        lm = config.lm
-        parameters = lm.num_layers * lm.d_model * (8 * lm.d_model + 2 * lm.ffn_dim)
-        if parameters < _SMALL_MODEL_PARAMETERS or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if is_small or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return WeightFormat.FP32
         return WeightFormat.BF16
     weight_format = WeightFormat.parse(name)
