@@ -9,19 +9,28 @@ runs. No torch and no numpy here: both sides of the process boundary import this
 from __future__ import annotations
 
 import math
-import operator
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, SupportsIndex
+from typing import Any
 
+from musicgen_rt.contract.segment import (
+    BEATS_PER_BAR_RANGE,
+    BPM_RANGE,
+    Segment,
+    beats_per_frame_of,
+    check_tempo,
+    exact,
+    segment_from_json,
+    whole,
+)
 from musicgen_rt.errors import ParameterError
 
-BPM_RANGE = (20.0, 999.0)
-BEATS_PER_BAR_RANGE = (1, 16)
+__all__ = ["BEATS_PER_BAR_RANGE", "BPM_RANGE", "ClockPoint", "Segment", "Timeline"]
 
 _HALF = Fraction(1, 2)
+_PLAIN_ROW = 3  # frame, tempo, signature
 _LAST_PHASE = math.nextafter(1.0, 0.0)
 
 
@@ -36,37 +45,13 @@ class ClockPoint:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A stretch of constant tempo and signature, from `frame` up to the next segment.
-
-    `beat` is the exact beat at `frame`. Bar lines lie at
-    `bar_beat + n * beats_per_bar`; the bar that begins at `bar_beat` has the number `bar`.
-    """
-
-    frame: int
-    beat: Fraction
-    bpm: float
-    beats_per_bar: int
-    bar_beat: Fraction
-    bar: int
-    beats_per_frame: Fraction
-
-    def beat_at(self, frame: Fraction) -> Fraction:
-        """The exact beat at `frame` under this segment's tempo."""
-        return self.beat + (frame - self.frame) * self.beats_per_frame
-
-    def bar_position(self, beat: Fraction) -> tuple[int, Fraction]:
-        """The number of the bar that holds `beat`, and the beats since its bar line."""
-        bars, beats = divmod(beat - self.bar_beat, self.beats_per_bar)
-        return self.bar + int(bars), beats
-
-
-@dataclass(frozen=True)
 class Timeline:
     """Tempo map over codec frames; make one with `Timeline.start`.
 
-    `segments` are in order of strictly growing frames and join without a jump in beats. Before the
-    first segment its tempo goes back for ever, after the last one its tempo goes on for ever.
+    `segments` are in order of strictly growing frames. They join without a jump in beats, except
+    where the place in the bar was set anew (`with_position`, `joined`): there beats and bars jump
+    ahead, never back. Before the first segment its tempo goes back for ever, after the last one its
+    tempo goes on for ever.
     """
 
     frame_rate_hz: Fraction
@@ -87,18 +72,18 @@ class Timeline:
         Raises ParameterError for a tempo outside 20-999 bpm, beats per bar outside 1-16 or a
         frame rate that is not a positive number.
         """
-        _check_tempo(bpm, beats_per_bar)
-        rate_hz = _exact(frame_rate_hz, "frame_rate_hz")
+        check_tempo(bpm, beats_per_bar)
+        rate_hz = exact(frame_rate_hz, "frame_rate_hz")
         if rate_hz <= 0:
             raise ParameterError(f"frame_rate_hz is {frame_rate_hz}: expected more than 0")
         first = Segment(
-            frame=_whole(frame, "the frame"),
-            beat=_exact(beat, "beat"),
+            frame=whole(frame, "the frame"),
+            beat=exact(beat, "beat"),
             bpm=float(bpm),
             beats_per_bar=beats_per_bar,
             bar_beat=Fraction(0),
             bar=0,
-            beats_per_frame=_beats_per_frame(bpm, rate_hz),
+            beats_per_frame=beats_per_frame_of(bpm, rate_hz),
         )
         return cls(rate_hz, (first,))
 
@@ -109,11 +94,12 @@ class Timeline:
 
         Beats stay continuous. A new tempo leaves the bar lines on their beats; a new signature
         begins a new bar: on the bar line when `frame` is a bar start frame, and otherwise at
-        `frame` itself, cutting the old bar short. Changes known at or after `frame` are replaced.
+        `frame` itself, cutting the old bar short. Changes known at or after `frame` are replaced;
+        a place in the bar that was set at `frame` itself stays.
 
         Raises ParameterError as `start` does, and for a frame before the first segment.
         """
-        frame = _whole(frame, "the frame")
+        frame = whole(frame, "the frame")
         if frame < self.segments[0].frame:
             raise ParameterError(
                 f"frame {frame} is before the timeline's first frame {self.segments[0].frame}: "
@@ -122,12 +108,74 @@ class Timeline:
         in_force = self._segment_at(frame)
         new_bpm = in_force.bpm if bpm is None else bpm
         new_beats = in_force.beats_per_bar if beats_per_bar is None else beats_per_bar
-        _check_tempo(new_bpm, new_beats)
+        check_tempo(new_bpm, new_beats)
         kept = tuple(segment for segment in self.segments if segment.frame < frame)
+        beats_per_frame = beats_per_frame_of(new_bpm, self.frame_rate_hz)
+        if kept and in_force.frame == frame and not in_force.continues(kept[-1]):
+            place = in_force.bar_beat if new_beats == in_force.beats_per_bar else in_force.beat
+            new = replace(
+                in_force,
+                bpm=float(new_bpm),
+                beats_per_bar=new_beats,
+                bar_beat=place,
+                beats_per_frame=beats_per_frame,
+            )
+            return replace(self, segments=(*kept, *kept[-1].followed_by([new])))
         if kept and (new_bpm, new_beats) == (kept[-1].bpm, kept[-1].beats_per_bar):
             return replace(self, segments=kept)
         old = kept[-1] if kept else self.segments[0]
-        return replace(self, segments=(*kept, self._join(old, frame, float(new_bpm), new_beats)))
+        new = old.continued(frame, float(new_bpm), new_beats, beats_per_frame)
+        return replace(self, segments=(*kept, new))
+
+    def with_position(self, frame: int, beats_in_bar: int | float | Fraction) -> Timeline:
+        """The timeline with another place in the bar from `frame` on: so many beats in.
+
+        Tempo and signature stay; changes known at or after `frame` are replaced. Beats and bars
+        jump ahead: to later in the same bar, or else into the next one, whose beginning is then
+        cut off. Raises ParameterError for a place outside of the bar or a frame before the first.
+        """
+        frame = whole(frame, "the frame")
+        place = exact(beats_in_bar, "beats_in_bar")
+        if frame < self.segments[0].frame:
+            raise ParameterError(
+                f"frame {frame} is before the timeline's first frame {self.segments[0].frame}: "
+                "set the place at that frame or later"
+            )
+        tempo = self._segment_at(frame)
+        if not 0 <= place < tempo.beats_per_bar:
+            raise ParameterError(
+                f"beats_in_bar is {beats_in_bar}: expected 0 or more, and less than the bar's "
+                f"{tempo.beats_per_bar}"
+            )
+        new = replace(tempo, frame=frame, beat=place, bar_beat=Fraction(0), bar=0)
+        return self.joined(frame, replace(self, segments=(new,)), frame)
+
+    def joined(self, frame: int, other: Timeline, other_frame: int) -> Timeline:
+        """This timeline before `frame`, and from there on what `other` does from `other_frame` on.
+
+        Tempo, signature and place in the bar are the other's; its beats and bars are numbered on
+        from this one's. Raises ParameterError for timelines of different frame rates.
+        """
+        if other.frame_rate_hz != self.frame_rate_hz:
+            raise ParameterError(
+                f"a timeline of {other.frame_rate_hz} frames a second: expected "
+                f"{self.frame_rate_hz}, as in the one it is joined to"
+            )
+        kept = [segment for segment in self.segments if segment.frame < frame]
+        moved: Sequence[Segment] = other.excerpt(other_frame, frame).segments
+        if kept:
+            moved = kept[-1].followed_by(moved)
+            if moved[0].continues(kept[-1]) and moved[0].has_tempo_of(kept[-1]):
+                moved = moved[1:]
+        return replace(self, segments=(*kept, *moved))
+
+    def excerpt(self, first_frame: int, at_frame: int = 0) -> Timeline:
+        """What this timeline does from `first_frame` on, begun at `at_frame` instead."""
+        in_force = self._segment_at(first_frame)
+        first = replace(in_force, frame=first_frame, beat=in_force.beat_at(first_frame))
+        later = (segment for segment in self.segments if segment.frame > first_frame)
+        moved = (replace(s, frame=s.frame - first_frame + at_frame) for s in (first, *later))
+        return replace(self, segments=tuple(moved))
 
     def forget_before(self, frame: int) -> Timeline:
         """The same timeline without the segments that ended at or before `frame`.
@@ -138,26 +186,26 @@ class Timeline:
 
     def beat_at(self, frame: float) -> float:
         """The beat at `frame`, which may lie between two codec frames."""
-        return float(self._exact_beat(_exact(frame, "frame")))
+        return float(self._exact_beat(exact(frame, "frame")))
 
     def frame_at(self, beat: float) -> float:
         """The frame at which `beat` falls; the inverse of `beat_at`."""
-        return float(self._exact_frame(_exact(beat, "beat")))
+        return float(self._exact_frame(exact(beat, "beat")))
 
     def bpm_at(self, frame: float) -> float:
         """The tempo in force at `frame`."""
-        return self._segment_at(_exact(frame, "frame")).bpm
+        return self._segment_at(exact(frame, "frame")).bpm
 
     def bar_position_at(self, frame: float) -> tuple[int, float]:
         """The number of the bar at `frame` and the beats since its (exact) bar line."""
-        exact_frame = _exact(frame, "frame")
+        exact_frame = exact(frame, "frame")
         segment = self._segment_at(exact_frame)
         bar, beats = segment.bar_position(segment.beat_at(exact_frame))
         return bar, float(beats)
 
     def clock_at(self, frame: float) -> ClockPoint:
         """The clock at `frame`: what a clock conditioner is fed."""
-        exact_frame = _exact(frame, "frame")
+        exact_frame = exact(frame, "frame")
         segment = self._segment_at(exact_frame)
         _, beats = segment.bar_position(segment.beat_at(exact_frame))
         return ClockPoint(
@@ -167,6 +215,14 @@ class Timeline:
             beats_per_bar=segment.beats_per_bar,
             bpm=segment.bpm,
         )
+
+    def bar_at(self, frame: int) -> int:
+        """The number of the bar that is played at `frame`, by the rounded bar starts."""
+        return self._last_bar_at_or_before(frame)
+
+    def bar_line_at(self, bar: int) -> float:
+        """The exact place of the bar line that begins `bar`, in frames."""
+        return float(self._exact_frame(self._bar_beat(bar)))
 
     def bar_start_frame(self, bar: int) -> int:
         """The frame nearest to the bar line that begins `bar` (a half goes to the later frame)."""
@@ -192,20 +248,21 @@ class Timeline:
         start = self.bar_start_frame(bar)
         return start if start == frame else self.bar_start_frame(bar + 1)
 
-    def whole_bars_before(self, frame: int, max_frames: int) -> int:
-        """The start of the most whole bars that end at `frame` and fit into `max_frames`.
+    def whole_bars_before(self, frame: int, max_frames: int, max_bars: int | None = None) -> int:
+        """The start of the most whole bars, up to `max_bars`, that end at `frame` and fit.
 
-        When `frame` is a bar start the result is one too; in the middle of a bar the result is the
-        frame nearest to the same place of an earlier bar. When not even one bar fits, the result
-        is `frame` itself: no bars.
+        They fit when they are no longer than `max_frames`. When `frame` is a bar start the result
+        is one too; in the middle of a bar the result is the frame nearest to the same place of an
+        earlier bar. When not even one bar fits, the result is `frame` itself: no bars.
         """
         bar = self._last_bar_at_or_before(frame)
         line, later_line = self._bar_beat(bar), self._bar_beat(bar + 1)
         on_line = self.bar_start_frame(bar) == frame
         place = (self._exact_beat(Fraction(frame)) - line) / (later_line - line)
         start = candidate = frame
-        while frame - candidate <= max_frames:
-            start = candidate
+        bars = 0
+        while frame - candidate <= max_frames and (max_bars is None or bars <= max_bars):
+            start, bars = candidate, bars + 1
             bar -= 1
             line, later_line = self._bar_beat(bar), line
             beat = line if on_line else line + place * (later_line - line)
@@ -214,13 +271,14 @@ class Timeline:
 
     def to_json(self) -> dict[str, Any]:
         """The timeline as a value for `json.dumps`; exact, since fractions are kept as text."""
-        first = self.segments[0]
+        first, *later = self.segments
+        rows = [one.to_json(before) for before, one in zip(self.segments, later, strict=False)]
         return {
             "frame_rate_hz": str(self.frame_rate_hz),
             "beat": str(first.beat),
             "bar_beat": str(first.bar_beat),
             "bar": first.bar,
-            "segments": [[s.frame, s.bpm, s.beats_per_bar] for s in self.segments],
+            "segments": [[first.frame, first.bpm, first.beats_per_bar], *rows],
         }
 
     @classmethod
@@ -230,7 +288,7 @@ class Timeline:
         Raises ParameterError if the value is not one that `to_json` made.
         """
         try:
-            (frame, bpm, beats_per_bar), *changes = value["segments"]
+            (frame, bpm, beats_per_bar), *rows = value["segments"]
             timeline = cls.start(
                 bpm,
                 beats_per_bar,
@@ -241,38 +299,22 @@ class Timeline:
             first = replace(
                 timeline.segments[0],
                 bar_beat=Fraction(value["bar_beat"]),
-                bar=_whole(value["bar"], "the bar"),
+                bar=whole(value["bar"], "the bar"),
             )
             timeline = replace(timeline, segments=(first,))
-            for frame, bpm, beats_per_bar in changes:
-                timeline = timeline.with_tempo(frame, bpm, beats_per_bar)
+            for row in rows:
+                timeline = timeline._with_row(row)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise ParameterError(
                 f"not a timeline ({error}): expected the value that Timeline.to_json makes"
             ) from error
         return timeline
 
-    def _join(self, old: Segment, frame: int, bpm: float, beats_per_bar: int) -> Segment:
-        """The segment that follows `old` at `frame` without a jump in beats."""
-        beat = old.beat_at(Fraction(frame))
-        new = replace(
-            old,
-            frame=frame,
-            beat=beat,
-            bpm=bpm,
-            beats_per_bar=beats_per_bar,
-            beats_per_frame=_beats_per_frame(bpm, self.frame_rate_hz),
-        )
-        if beats_per_bar == old.beats_per_bar:
-            return new
-        half_frame_beats = old.beats_per_frame / 2
-        bar, beats_in = old.bar_position(beat)
-        beats_left = old.beats_per_bar - beats_in
-        if beats_in <= half_frame_beats:
-            return replace(new, bar_beat=beat - beats_in, bar=bar)
-        if beats_left <= half_frame_beats:
-            return replace(new, bar_beat=beat + beats_left, bar=bar + 1)
-        return replace(new, bar_beat=beat, bar=bar + 1)
+    def _with_row(self, row: list[Any]) -> Timeline:
+        if len(row) == _PLAIN_ROW:
+            return self.with_tempo(*row)
+        new = segment_from_json(row, self.frame_rate_hz, self.segments[-1])
+        return replace(self, segments=(*self.segments, new))
 
     def _index_at(self, frame: int | Fraction) -> int:
         return max(0, bisect_right(self.segments, frame, key=lambda s: s.frame) - 1)
@@ -286,7 +328,10 @@ class Timeline:
     def _exact_frame(self, beat: Fraction) -> Fraction:
         index = max(0, bisect_right(self.segments, beat, key=lambda s: s.beat) - 1)
         segment = self.segments[index]
-        return segment.frame + (beat - segment.beat) / segment.beats_per_frame
+        frame = segment.frame + (beat - segment.beat) / segment.beats_per_frame
+        if index + 1 < len(self.segments):  # a beat that is jumped over falls on the jump
+            return min(frame, Fraction(self.segments[index + 1].frame))
+        return frame
 
     def _bar_beat(self, bar: int) -> Fraction:
         index = max(0, bisect_right(self.segments, bar, key=lambda s: s.bar) - 1)
@@ -300,30 +345,3 @@ class Timeline:
         segment = self._segment_at(late)
         bar, _ = segment.bar_position(segment.beat_at(late))
         return bar if self.bar_start_frame(bar) <= frame else bar - 1
-
-
-def _check_tempo(bpm: float, beats_per_bar: int) -> None:
-    low, high = BPM_RANGE
-    if isinstance(bpm, bool) or not isinstance(bpm, int | float) or not low <= bpm <= high:
-        raise ParameterError(f"the tempo is {bpm!r} bpm: expected {low:g} to {high:g}")
-    fewest, most = BEATS_PER_BAR_RANGE
-    if isinstance(beats_per_bar, bool) or not isinstance(beats_per_bar, int):
-        raise ParameterError(f"beats_per_bar is {beats_per_bar!r}: expected a whole number")
-    if not fewest <= beats_per_bar <= most:
-        raise ParameterError(f"beats_per_bar is {beats_per_bar}: expected {fewest} to {most}")
-
-
-def _beats_per_frame(bpm: float, frame_rate_hz: Fraction) -> Fraction:
-    return Fraction(bpm) / (60 * frame_rate_hz)
-
-
-def _whole(value: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise ParameterError(f"{name} is {value!r}: expected a whole number")
-    return operator.index(value)
-
-
-def _exact(value: int | float | Fraction, name: str) -> Fraction:
-    if not math.isfinite(value):
-        raise ParameterError(f"{name} is {value!r}: expected a finite number")
-    return Fraction(value)

@@ -24,24 +24,31 @@ class AudioStream:
     samples have been given out, whatever the chunks were. One thread.
     """
 
-    def __init__(self, decoder: FrameDecoder, keep_frames: int) -> None:
+    def __init__(self, decoder: FrameDecoder, keep_frames: int, origin_frame: int = 0) -> None:
+        """Decoding begins at `origin_frame`: what lies before it is never given out."""
         self._decoder = decoder
         self._keep_frames = keep_frames
+        self.origin_frame = origin_frame
         self._state = decoder.start()
         self._states: deque[CodecState] = deque([self._state])
 
     @property
     def fed_frames(self) -> int:
-        return self._state.frames
+        return self._frames_of(self._state)
 
     @property
     def emitted_samples(self) -> int:
-        return self._decoder.samples_ready(self.fed_frames)
+        return self.emitted_at(self.fed_frames)
+
+    def emitted_at(self, frames: int) -> int:
+        """The position of the next sample once `frames` frames have been fed."""
+        origin_samples = self.origin_frame * self._decoder.hop_samples
+        return origin_samples + self._decoder.samples_ready(frames - self.origin_frame)
 
     def earliest_frame(self, store: TokenStore) -> int:
         """The fewest frames that `rollback` can go back to: a state, and the codes after it."""
-        kept = (state.frames for state in self._states if state.frames >= store.first_frame)
-        return next(kept, self.fed_frames)
+        frames = (self._frames_of(state) for state in self._states)
+        return next((frame for frame in frames if frame >= store.first_frame), self.fed_frames)
 
     @torch.inference_mode()
     def feed(self, codes: Tensor) -> Tensor:
@@ -74,17 +81,21 @@ class AudioStream:
         """
         if frame >= self.fed_frames:
             return
-        while self._states[-1].frames > frame:
+        while self._frames_of(self._states[-1]) > frame:
             self._states.pop()
         state = self._states[-1]
-        codes = torch.from_numpy(store.frames(state.frames, frame))
+        codes = torch.from_numpy(store.frames(self._frames_of(state), frame))
         _, self._state = self._decoder.decode_chunk(state, codes)
+
+    def _frames_of(self, state: CodecState) -> int:
+        return self.origin_frame + state.frames
 
     def states(self) -> list[dict[str, Tensor]]:
         """All that is remembered, for a snapshot; the last state is the present one."""
         return [state.tensors() for state in (*self._states, self._state)]
 
-    def load(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+    def load(self, states: Sequence[Mapping[str, Tensor]], origin_frame: int) -> None:
         """Take over what `states` gave. Raises ParameterError if it is not this codec's."""
+        self.origin_frame = origin_frame
         *kept, self._state = [self._decoder.codec.state_from_tensors(state) for state in states]
         self._states = deque(kept)

@@ -112,6 +112,11 @@ class Caches:
             self._job.slot.cache.clear_from(0)
             self._job = None
 
+    def release(self) -> None:
+        """Free every cache but the active one, and what was being filled."""
+        self._job = None
+        self._pool.keep_only(self.active)
+
     def adopt(self, window: Window, rows: tuple[Row, ...], valid_from: int, end: int) -> CacheSlot:
         """A slot for contents that come from elsewhere, made the active one."""
         slot = self._take(rows)

@@ -75,15 +75,25 @@ def attribute_edits(name: str, is_on: bool | None, config: ModelConfig) -> list[
 
 
 def require_melody(melody: Melody, config: ModelConfig) -> None:
-    """Raise UnsupportedError if the checkpoint cannot follow a melody."""
+    """Raise UnsupportedError if the checkpoint cannot follow a melody, ParameterError for none."""
     if not isinstance(melody, Melody):
         raise ParameterError(f"the melody is a {type(melody).__name__}: expected a Melody or None")
-    conditioning = config.frame_conditioning
-    if config.kind != "melody" and (conditioning is None or not conditioning.chroma):
+    require_melody_ability(config)
+
+
+def require_melody_ability(config: ModelConfig) -> None:
+    """Raise UnsupportedError if the checkpoint cannot follow any melody."""
+    if not can_follow(config):
         raise UnsupportedError(
             "this checkpoint cannot follow a melody: load a melody checkpoint "
             "(facebook/musicgen-melody) or one with a chroma conditioner"
         )
+
+
+def can_follow(config: ModelConfig) -> bool:
+    """Whether the checkpoint can follow a melody."""
+    conditioning = config.frame_conditioning
+    return config.kind == "melody" or (conditioning is not None and conditioning.chroma)
 
 
 def checked_audio(samples: np.ndarray, rate_hz: int, config: ModelConfig) -> np.ndarray:
@@ -125,12 +135,21 @@ def checked_value(key: str, value: Any, config: ModelConfig) -> Any:
         return WEIGHT.check(f"weight {checked_slot(int(name))}", value)
     if control == "attribute":
         return attribute_edits(name, value, config)[0].value
+    if key == "roll":
+        return checked_roll(value)
     if key != "negative" and control != "prompt":
         raise ParameterError(f"control {key!r}: this version does not know it")
     if control == "prompt":
         checked_slot(int(name))
     if value is not None:
         check_prompt(checked_text(value))
+    return value
+
+
+def checked_roll(value: Any) -> bool | None:
+    """A window's beginning: set at a frame, or never. Raises ParameterError."""
+    if value is not None and value is not True:
+        raise ParameterError(f"roll is {value!r}: expected True")
     return value
 
 

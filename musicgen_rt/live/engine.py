@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,11 @@ class Engine:
         stream = self.session.stream
         return stream.windows_forgotten + max(0, len(stream.windows) - 1)
 
+    @property
+    def is_about_to_fill(self) -> bool:
+        """Whether the next step begins with filling a cache, which may take long."""
+        return self.session.stream.caches.active is None
+
     def codes(self, first_frame: int, end_frame: int) -> np.ndarray:
         """The undelayed codes [K, T] of complete frames.
 
@@ -127,6 +132,20 @@ class Engine:
         """
         self.session.rollback(controls.checked_frame("the frame", frame))
 
+    def steps_to_return(self, frame: int) -> int:
+        """How many steps `rollback(frame)` costs before the next new frame: 0 where caches reach.
+
+        `roll_window` at that frame avoids them.
+        """
+        return self.session.stream.steps_to_return(controls.checked_frame("the frame", frame))
+
+    def replay_audio(self, frame: int) -> None:
+        """Give out the audio again from a little before `frame` on; what is made stays made.
+
+        Raises HistoryError if that is forgotten or was not given out.
+        """
+        self.session.replay_audio(controls.checked_frame("the frame", frame))
+
     # Controls
 
     def set_prompt(
@@ -144,29 +163,29 @@ class Engine:
         """
         edits = controls.prompt_edits(slot, text, weight, ramp_frames)
         self.parts.conditions.check(text)
-        self._apply(edits, at_frame)
+        self.apply(edits, at_frame)
 
     def set_weight(
         self, slot: int, weight: float, *, ramp_frames: int = 0, at_frame: int | None = None
     ) -> None:
         """Change a prompt's weight, over `ramp_frames`. At 0 the prompt costs nothing."""
-        self._apply(controls.weight_edits(slot, weight, ramp_frames), at_frame)
+        self.apply(controls.weight_edits(slot, weight, ramp_frames), at_frame)
 
     def clear_prompt(self, slot: int, *, at_frame: int | None = None) -> None:
         """Empty a slot."""
-        self._apply(controls.clear_edits(slot), at_frame)
+        self.apply(controls.clear_edits(slot), at_frame)
 
     def set_negative_prompt(self, text: str | None, *, at_frame: int | None = None) -> None:
         """What to move away from: it takes the unconditional row's place."""
         if text is not None:
             self.parts.conditions.check(controls.checked_text(text))
-        self._apply([Edit("negative", text)], at_frame)
+        self.apply([Edit("negative", text)], at_frame)
 
     def set_parameter(
         self, name: str, value: float, *, ramp_frames: int = 0, at_frame: int | None = None
     ) -> None:
-        """Set temperature, top_k, top_p, cfg, cfg_melody or seed (ranges: `score.PARAMETERS`)."""
-        self._apply(controls.parameter_edits(name, value, ramp_frames), at_frame)
+        """Set temperature, cfg, seed, ... (names and ranges: `score.PARAMETERS`)."""
+        self.apply(controls.parameter_edits(name, value, ramp_frames), at_frame)
 
     def set_melody(
         self,
@@ -183,13 +202,15 @@ class Engine:
         if melody is not None:
             controls.require_melody(melody, self.model.config)
             begins = self._frame(at_frame) if start_frame is None else start_frame
-            begins = controls.checked_frame("start_frame", begins)
+            begins = controls.checked_whole(
+                "start_frame", begins, -controls.MAX_FRAME, controls.MAX_FRAME
+            )
             placed = PlacedMelody(melody, begins, self.model.config.frame_rate_hz)
-        self._apply([Edit("melody", placed)], at_frame)
+        self.apply([Edit("melody", placed)], at_frame)
 
     def set_attribute(self, name: str, is_on: bool | None, *, at_frame: int | None = None) -> None:
         """Ask for an attribute (drums, bass, ...) to be on, off, or free (None)."""
-        self._apply(controls.attribute_edits(name, is_on, self.model.config), at_frame)
+        self.apply(controls.attribute_edits(name, is_on, self.model.config), at_frame)
 
     def set_tempo(
         self, bpm: float, beats_per_bar: int | None = None, *, at_frame: int | None = None
@@ -199,6 +220,41 @@ class Engine:
         The first call begins beat 0 at its frame. Tempo changes known for later frames are dropped.
         """
         self.session.set_tempo(bpm, beats_per_bar, self._frame(at_frame))
+
+    def join_timeline(
+        self, timeline: Timeline, other_frame: int, *, at_frame: int | None = None
+    ) -> None:
+        """From `at_frame` on beats and bars are what `timeline` says from `other_frame` on.
+
+        The place in the bar may jump there. Tempo changes known for later frames are dropped.
+        Raises ParameterError for another frame rate.
+        """
+        self.session.join_timeline(timeline, other_frame, self._frame(at_frame))
+
+    def apply(self, edits: Sequence[Edit], at_frame: int | None = None) -> None:
+        """Carry out edits that the functions of `controls` made and checked."""
+        self.session.apply(edits, self._frame(at_frame))
+
+    def truncate_controls(self, frame: int) -> None:
+        """Go back to `frame` with the controls of then: drop all that was set for later frames."""
+        self.session.truncate_controls(self._frame(frame))
+
+    def drop_coming(self, key: str, at_frame: int) -> None:
+        """Go back to `at_frame` and drop what was set for one control from there on."""
+        self.session.drop_coming(key, self._frame(at_frame))
+
+    def move_controls(self, source_frame: int, target_frame: int) -> None:
+        """Go back to `target_frame` with the controls that stand at `source_frame` and later."""
+        source = controls.checked_frame("source_frame", source_frame)
+        controls.checked_whole("target_frame", target_frame, 0, source)
+        self.session.move_controls(source, self._frame(target_frame))
+
+    def roll_window(self, *, at_frame: int | None = None) -> None:
+        """Begin a new window at a frame, as though the one before were full there.
+
+        Going back a long way is quicker so: what is seen is read anew instead of made again.
+        """
+        self.apply([Edit("roll", True)], at_frame)
 
     def set_memory(
         self, first_frame: int | None, frames: int = 0, *, at_frame: int | None = None
@@ -212,7 +268,7 @@ class Engine:
         if first_frame is not None:
             first_frame = controls.checked_frame("first_frame", first_frame)
             memory = self.session.remember(first_frame, frames, self._frame(at_frame))
-        self._apply([Edit("memory", memory)], at_frame)
+        self.apply([Edit("memory", memory)], at_frame)
 
     def continue_from(self, samples: np.ndarray, rate_hz: int) -> None:
         """Start over as the continuation of audio [C, N]; it becomes the stream's first frames.
@@ -225,14 +281,16 @@ class Engine:
         codes = self.model.codec.encode(torch.from_numpy(audio).to(self.model.device))
         self.continue_codes(codes.cpu().numpy())
 
-    def continue_codes(self, codes: np.ndarray) -> None:
+    def continue_codes(self, codes: np.ndarray, *, audio_from: int = 0) -> None:
         """Start over as the continuation of codes [K, T], such as `codes` gives.
 
-        Controls are reset. Raises ParameterError for another shape or codes out of range.
+        Their audio is given out from frame `audio_from` on. Controls are reset. Raises
+        ParameterError for another shape or codes out of range.
         """
         checked = controls.checked_codes(codes, self.model.config.lm)
+        controls.checked_whole("audio_from", audio_from, 0, checked.shape[1])
         self.reset()
-        self.session.give(checked)
+        self.session.give(checked, audio_from)
 
     def reset(self) -> None:
         """Forget everything: frame 0 again, all controls at their defaults."""
@@ -282,6 +340,12 @@ class Engine:
 
         return replay(cls, model, log)
 
+    def release_memory(self) -> None:
+        """Let go of what only saves time: windows that are read ahead or can be gone back to."""
+        self.session.stream.caches.release()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _frame(self, at_frame: int | None) -> int:
         """The frame a control starts at. Raises if that cannot be gone back to."""
         if at_frame is None:
@@ -290,6 +354,3 @@ class Engine:
         if frame < self.next_frame:
             self.session.require(frame)
         return frame
-
-    def _apply(self, edits: list[Edit], at_frame: int | None) -> None:
-        self.session.apply(edits, self._frame(at_frame))

@@ -101,16 +101,20 @@ def _loop_seconds(path: Path, seconds: float) -> float:
     return seconds
 
 
-def read_midi_notes(path: str | Path) -> tuple[list[Note], float]:
+def read_midi_notes(
+    path: str | Path, *, seconds_per_beat: float | None = None
+) -> tuple[list[Note], float]:
     """The pitched notes of a MIDI file in seconds, and the length of the file in seconds.
 
-    Notes that are never released end with the file. Raises AudioFileError as `melody_from_file`.
+    With `seconds_per_beat` every quarter note lasts so long, whatever the file's own tempo map
+    says. Notes that are never released end with the file. Raises AudioFileError as
+    `melody_from_file`.
     """
     path = Path(path)
     sounding: defaultdict[tuple[int, int], deque[tuple[float, int]]] = defaultdict(deque)
     notes: list[Note] = []
     now_seconds = 0.0
-    for message in _midi_messages(path):
+    for message in _midi_messages(path, seconds_per_beat):
         now_seconds += message.time
         if message.type not in ("note_on", "note_off") or message.channel == _DRUM_CHANNEL:
             continue
@@ -143,7 +147,7 @@ def _append_note(
         notes.append(Note(pitch, start_seconds, end_seconds, velocity))
 
 
-def _midi_messages(path: Path) -> list[mido.Message]:
+def _midi_messages(path: Path, seconds_per_beat: float | None) -> list[mido.Message]:
     """All messages of a MIDI file in order, each with the seconds since the one before."""
     if not path.exists():
         raise AudioFileError(f"{path} does not exist: expected a MIDI file; check the path")
@@ -160,7 +164,10 @@ def _midi_messages(path: Path) -> list[mido.Message]:
         midi = mido.MidiFile(file=io.BytesIO(content))
         if midi.ticks_per_beat <= 0:
             raise ValueError("its time counts film frames, not beats")
-        return list(midi)
+        if seconds_per_beat is None:
+            return list(midi)
+        seconds_per_tick = seconds_per_beat / midi.ticks_per_beat
+        return [message.copy(time=message.time * seconds_per_tick) for message in midi.merged_track]
     except _MIDI_ERRORS as error:
         raise AudioFileError(
             f"{path} cannot be read as MIDI ({error or type(error).__name__}): "

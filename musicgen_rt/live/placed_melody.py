@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -50,6 +50,10 @@ class PlacedMelody:
                 block * _BLOCK_FRAMES, _BLOCK_FRAMES, frame_rate_hz=self.frame_rate_hz
             ).tolist()
         return self._blocks[block][offset]
+
+    def moved(self, frames: int) -> PlacedMelody:
+        """The same melody, beginning so many frames later."""
+        return replace(self, start_frame=self.start_frame + frames, _blocks={})
 
     def to_json(self) -> dict[str, Any]:
         """The melody and its place as a value for `json.dumps`."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 from musicgen_rt.errors import ParameterError
 
 NUM_SLOTS = 8
+
+# What was set for frames of the stream, not for a moment of the performance.
+STREAM_KEYS = ("memory", "roll")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ PARAMETERS = {
     # 1 is the single guidance; the "double" one was published with 5 (MusicGen-Style).
     "cfg_melody": Parameter(1.0, 0.0, 30.0, "weight of the text over the melody; 1 is plain cfg"),
     "seed": Parameter(0, 0, 2**63 - 1, "seed of the sampling noise", True),
+    "context_bars": Parameter(0, 0, 64, "bars that a roll keeps at most; 0 is all that fit", True),
 }
 # An empty slot weighs nothing, so that a prompt put there with a ramp fades in.
 WEIGHT = Parameter(0.0, -10.0, 10.0, "weight of a prompt")
@@ -55,6 +59,15 @@ def default_controls(default_cfg: float) -> dict[str, Any]:
     numbers = {name: parameter.default for name, parameter in PARAMETERS.items()}
     weights = {f"weight/{slot}": WEIGHT.default for slot in range(NUM_SLOTS)}
     return numbers | weights | {"cfg": default_cfg}
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A value that begins at a frame of the stream and goes along when the stream is moved."""
+
+    def moved(self, frames: int) -> Self:
+        """The same value, beginning so many frames later."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +108,30 @@ class Track:
         if at > 0:
             self.before = self._starts[at]
             del self.changes[:at], self._starts[:at]
+
+    def truncate(self, frame: int) -> None:
+        """Drop the changes from `frame` on."""
+        at = bisect.bisect_left(self.changes, frame, key=_frame_of)
+        del self.changes[at:], self._starts[at:]
+
+    def since(self, frame: int) -> list[Change]:
+        """Changes from `frame` on that give what this track gives there, the first at `frame`."""
+        at = self._index(frame)
+        changes = [Change(frame, self.at(frame))]
+        if at >= 0:
+            under_way = self.changes[at]
+            frames_left = under_way.frame + under_way.ramp_frames - frame
+            if frames_left > 0:
+                changes.append(Change(frame + 1, under_way.value, frames_left - 1))
+        later = self.changes[at + 1 :]
+        if later and changes[-1].frame == later[0].frame:
+            del changes[-1]
+        return [*changes, *later]
+
+    def target_at(self, frame: int) -> Any:
+        """The value at `frame`, or where the ramp that is under way there leads."""
+        at = self._index(frame)
+        return self.changes[at].value if at >= 0 else self.before
 
     def next_after(self, frame: int) -> int | None:
         """The frame of the first change after `frame`."""
@@ -139,6 +176,11 @@ class Score:
         track = self._tracks.get(key)
         return self._defaults.get(key) if track is None else track.at(frame)
 
+    def target_at(self, key: str, frame: int) -> Any:
+        """The control's value at `frame`, or where the ramp that is under way there leads."""
+        track = self._tracks.get(key)
+        return self._defaults.get(key) if track is None else track.target_at(frame)
+
     def tracks(self) -> Iterator[tuple[str, Track]]:
         """Every control that was ever changed. For reading."""
         return iter(self._tracks.items())
@@ -156,11 +198,62 @@ class Score:
         }
         return sorted(later for later in frames if later is not None)
 
+    def next_change(self, key: str, frame: int) -> int | None:
+        """The frame of the first change of a control after `frame`."""
+        track = self._tracks.get(key)
+        return None if track is None else track.next_after(frame)
+
+    def truncate(self, frame: int, key: str | None = None) -> None:
+        """Drop the changes from `frame` on, of one control or of all."""
+        for name, track in self._tracks.items():
+            if key is None or name == key:
+                track.truncate(frame)
+
+    def move(self, source: int, target: int) -> None:
+        """From frame `target` on, what stands from `source` on; `target` is the earlier one.
+
+        What was set for frames of the stream (`STREAM_KEYS`) stays with them.
+        """
+        moved = {key: self._excerpt(key, source, target - source) for key in self._movable()}
+        self.truncate(target)
+        for key, changes in moved.items():
+            for change in changes:
+                self._tracks[key].set(change)
+
+    def excerpt(self, first: int, end: int, then: int) -> Score:
+        """The controls of frames `first` to `end` as a score whose frame 0 is `first`.
+
+        What stands at `then`, and no later change, holds from `end` on. Without what was set for
+        frames of the stream (`STREAM_KEYS`).
+        """
+        score = Score(self._defaults)
+        for key in self._movable():
+            for change in self._excerpt(key, first, -first):
+                if change.frame < end - first:
+                    score.set(key, change)
+            value = self._tracks[key].target_at(then)
+            score.set(key, Change(end - first, _moved(value, -first)))
+        return score
+
+    def _movable(self) -> list[str]:
+        return [key for key in self._tracks if key not in STREAM_KEYS]
+
+    def _excerpt(self, key: str, since: int, frames_on: int) -> list[Change]:
+        """A control's changes from `since` on, at so many frames later."""
+        return [
+            Change(change.frame + frames_on, _moved(change.value, frames_on), change.ramp_frames)
+            for change in self._tracks[key].since(since)
+        ]
+
     def forget_before(self, frame: int) -> None:
         """Drop changes that no frame from `frame` on can feel."""
         for track in self._tracks.values():
             track.forget_before(frame)
         self.forgotten_before = max(self.forgotten_before, frame)
+
+
+def _moved(value: Any, frames_on: int) -> Any:
+    return value.moved(frames_on) if isinstance(value, Placed) else value
 
 
 def _frame_of(change: Change) -> int:

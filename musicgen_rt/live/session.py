@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -26,11 +28,11 @@ class Session:
         config = model.config
         self._model = model
         self._history_frames = history_frames(model, options)
-        keep = keep_frames(model, options)
-        store = TokenStore(config.lm.delays, config.lm.pad_token, keep)
+        self._keep_frames = keep_frames(model, options)
+        store = TokenStore(config.lm.delays, config.lm.pad_token, self._keep_frames)
         score = Score(default_controls(config.guidance_scale))
         self.stream = TokenStream(parts, store, score)
-        self.audio = AudioStream(model.codec, keep)
+        self.audio = self._new_audio(0)
         self.given = np.zeros((config.lm.num_codebooks, 0), dtype=np.int64)
         self._next_housekeeping = _HOUSEKEEPING_FRAMES
 
@@ -42,10 +44,11 @@ class Session:
         # The frames before it must be complete as far as the audio is remembered.
         return tokens if store.complete_at(tokens) >= audio else audio + max(store.delays)
 
-    def give(self, codes: np.ndarray) -> None:
-        """Begin with frames [K, T] that were not made here."""
+    def give(self, codes: np.ndarray, audio_from: int = 0) -> None:
+        """Begin with frames [K, T] that were not made here, heard from `audio_from` on."""
         self.given = codes
         self.stream.give(codes)
+        self.audio = self._new_audio(audio_from)
 
     def step(self, frames: int) -> np.ndarray:
         """Make frames; the samples [C, N] that are final now. Raises NonFiniteError."""
@@ -82,7 +85,35 @@ class Session:
         self.stream.rollback(frame)
         self.audio.rollback(self.stream.store.complete_frames, self.stream.store)
 
-    def apply(self, edits: list[Edit], frame: int) -> None:
+    def replay_audio(self, frame: int) -> None:
+        """Give out audio again, from a few samples before `frame` on; the tokens stay.
+
+        Raises HistoryError for frames whose audio was not given out or is forgotten.
+        """
+        earliest = self.audio.earliest_frame(self.stream.store)
+        if not earliest <= frame <= self.audio.fed_frames:
+            raise HistoryError(
+                f"the audio of frame {frame} cannot be given out again: expected {earliest} to "
+                f"{self.audio.fed_frames}, what is decoded and remembered"
+            )
+        self.audio.rollback(frame, self.stream.store)
+
+    def truncate_controls(self, frame: int) -> None:
+        """Go back to `frame`, with the controls of then: what was set later is dropped."""
+        self._go_back(frame)
+        self.stream.score.truncate(frame)
+
+    def drop_coming(self, key: str, frame: int) -> None:
+        """Go back to `frame` and drop one control's changes from there on."""
+        self._go_back(frame)
+        self.stream.score.truncate(frame, key)
+
+    def move_controls(self, source: int, target: int) -> None:
+        """Go back to `target`, with the controls that stand at `source` and later."""
+        self._go_back(target)
+        self.stream.score.move(source, target)
+
+    def apply(self, edits: Sequence[Edit], frame: int) -> None:
         """Put edits into the score at `frame`, going back there first if it lies in the past."""
         self._go_back(frame)
         for edit in edits:
@@ -104,6 +135,19 @@ class Session:
         self._go_back(frame)
         self.stream.timeline = new
 
+    def join_timeline(self, other: Timeline, other_frame: int, frame: int) -> None:
+        """From `frame` on the timeline does what `other` does from `other_frame` on.
+
+        Goes back there first. Raises ParameterError for another frame rate.
+        """
+        mine = self.stream.timeline
+        if mine is None:
+            new = other.excerpt(other_frame, frame)
+        else:
+            new = mine.joined(frame, other, other_frame)
+        self._go_back(frame)
+        self.stream.timeline = new
+
     def remember(self, first_frame: int, frames: int, at_frame: int) -> Memory:
         """The memory of complete frames that stay complete if one goes back to `at_frame`.
 
@@ -122,6 +166,9 @@ class Session:
             self.stream.situation(frame).conditions for frame in range(first_frame, end)
         )
         return Memory(first_frame, self.codes(first_frame, end), conditions)
+
+    def _new_audio(self, origin_frame: int) -> AudioStream:
+        return AudioStream(self._model.codec, self._keep_frames, origin_frame)
 
     def _go_back(self, frame: int) -> None:
         if frame < self.stream.diagonal:

@@ -47,6 +47,13 @@ class SlotPool:
             if slot.window is not None and slot.window.since >= frame:
                 slot.window = None
 
+    def keep_only(self, kept: CacheSlot | None) -> None:
+        """Free all slots but one."""
+        for slot in self.slots:
+            if slot is not kept:
+                self._stepper.forget_graphs(slot.cache)
+        self.slots = [slot for slot in self.slots if slot is kept]
+
     def _allocate(self, rows: int) -> CacheSlot:
         lm = self._stepper.lm
         cache = KVCache.allocate(lm.config, rows, self.positions, lm.dtype, lm.device)

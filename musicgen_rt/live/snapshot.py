@@ -80,6 +80,7 @@ def _captured(engine: Engine, with_cache: bool) -> tuple[dict[str, Any], dict[st
     facts = session_facts(engine) | {
         "first_frame": store.first_frame,
         "given_frames": store.given_frames,
+        "audio_from": session.audio.origin_frame,
         "windows": [[w.start, w.since, w.memory_frames] for w in stream.windows],
         "windows_forgotten": stream.windows_forgotten,
         "cache_valid_from": None,
@@ -128,7 +129,7 @@ def _fill(
         if name.startswith(_AUDIO):
             index, _, part = name.removeprefix(_AUDIO).partition(".")
             states.setdefault(int(index), {})[part] = tensor
-    session.audio.load([states[index] for index in range(len(states))])
+    session.audio.load([states[index] for index in range(len(states))], int(facts["audio_from"]))
     if not stream.store.first_frame <= session.audio.fed_frames <= stream.store.complete_frames:
         raise ValueError(f"audio of {session.audio.fed_frames} frames")
 

@@ -131,6 +131,14 @@ class TokenStream:
                 return window.since if is_first else window.since + 1
         return self._cursor
 
+    def steps_to_return(self, frame: int) -> int:
+        """How many diagonals `rollback(frame)` leaves to be made again before the next new one."""
+        window = next((w for w in reversed(self.windows) if w.since < frame), None)
+        if window is None or frame >= self._cursor:
+            return 0
+        reaches = (slot.reach(window, frame) for slot in self.parts.pool.slots)
+        return frame - max((reach for reach in reaches if reach is not None), default=window.since)
+
     def forget_before(self, frame: int) -> None:
         """Let go of windows that only frames before `frame` need, and of too long a past."""
         while len(self.windows) > 1 and self.windows[1].since < frame:
@@ -178,7 +186,8 @@ class TokenStream:
         if planned is None or planned[0] != window or planned[1] is not self.timeline:
             frame = self.parts.plan.next_roll(window, self.timeline)
             planned = self._planned = (window, self.timeline, frame)
-        return planned[2]
+        asked = self.score.next_change("roll", window.since)
+        return planned[2] if asked is None else min(planned[2], asked)
 
     def _next_window(self, since: int) -> Window:
         # A continuation's frames all count while they fit, as in the reference.
@@ -186,7 +195,8 @@ class TokenStream:
             return Window(start=0, since=since)
         memory = self._memory_at(since)
         remembered = range(0) if memory is None else memory.frames
-        return self.parts.plan.roll(since, self.timeline, remembered)
+        max_bars = int(self.score.at("context_bars", since)) or None
+        return self.parts.plan.roll(since, self.timeline, remembered, max_bars)
 
     def _memory_at(self, frame: int) -> Memory | None:
         memory: Memory | None = self.score.at("memory", frame)

@@ -70,16 +70,27 @@ class WindowPlan:
                 return bar_start
         return last
 
-    def roll(self, since: int, timeline: Timeline | None, remembered: range = _NOTHING) -> Window:
+    def roll(
+        self,
+        since: int,
+        timeline: Timeline | None,
+        remembered: range = _NOTHING,
+        max_bars: int | None = None,
+    ) -> Window:
         """The window whose first made diagonal is `since`, with the `remembered` frames in front.
 
-        Of those only the ones that lie before the window's own count.
+        Of those only the ones that lie before the window's own count. Where a tempo is known it
+        keeps at most `max_bars`, unless they are hardly anything.
         """
         start = max(0, since - self.context_frames)
         known = None if timeline is None else _known_at(timeline, since)
         if known is not None and start > 0:
             whole_bars = known.whole_bars_before(since, self.context_frames)
             start = whole_bars if whole_bars < since else start  # a bar longer than the context
+        if known is not None and max_bars is not None:
+            few_bars = known.whole_bars_before(since, self.context_frames, max_bars)
+            if few_bars <= since - MIN_CONTEXT_FRAMES:
+                start = max(start, few_bars)
         memory_frames = max(0, min(remembered.stop, start) - remembered.start)
         return Window(start, since, memory_frames)
 

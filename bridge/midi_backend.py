@@ -1,0 +1,146 @@
+"""MIDI ports of the system through python-rtmidi, which mido drives for messages as objects.
+
+Used directly and not through mido's ports: those throw active sensing away, by which a keyboard
+that was pulled out is noticed, and queue without a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from musicgen_rt.errors import MusicgenRTError, UnsupportedError
+
+OnBytes = Callable[[Sequence[int]], None]
+
+_ALSA_SEQUENCER = Path("/dev/snd/seq")
+_CLIENT_NAME = "musicgen-rt"
+_EMPTY_LISTS = 10
+
+
+class MidiError(MusicgenRTError):
+    """A MIDI port cannot be listed or opened."""
+
+
+class MidiSource(Protocol):
+    """An open input."""
+
+    def close(self) -> None:
+        """Listen no more."""
+
+
+class MidiBackend(Protocol):
+    """The inputs that a system has. Used from one thread; `on_bytes` is called from others."""
+
+    def names(self) -> list[str]:
+        """The inputs that are there now. Raises MidiError."""
+
+    def open(self, name: str, on_bytes: OnBytes) -> MidiSource:
+        """Listen to one of them. Raises MidiError."""
+
+    def open_virtual(self, name: str, on_bytes: OnBytes) -> MidiSource:
+        """Make a port that other programs connect to. Raises MidiError."""
+
+    def close(self) -> None:
+        """Ask no more."""
+
+
+class RtMidiBackend:
+    """The inputs of one API of python-rtmidi: alsa, jack, coremidi or winmm."""
+
+    def __init__(self, api: str) -> None:
+        """Raises UnsupportedError where the API cannot be used."""
+        import rtmidi
+
+        self._rtmidi: Any = rtmidi
+        wanted = {
+            "alsa": rtmidi.API_LINUX_ALSA,
+            "jack": rtmidi.API_UNIX_JACK,
+            "coremidi": rtmidi.API_MACOSX_CORE,
+            "winmm": rtmidi.API_WINDOWS_MM,
+        }[_chosen(api)]
+        if wanted not in rtmidi.get_compiled_api():
+            raise UnsupportedError(f"MIDI over {_chosen(api)}: python-rtmidi is built without it")
+        if _chosen(api) == "jack":
+            # Its library would start a server of its own, with the wrong sound card.
+            os.environ.setdefault("JACK_NO_START_SERVER", "1")
+        self._api = wanted
+        self._lister: Any = None
+        self._empty_count = 0
+
+    def names(self) -> list[str]:
+        """The inputs that are there now. Raises MidiError."""
+        # One client asks again and again: with JACK each new one would reorder the graph. One that
+        # finds nothing for long may have lost its server, which it cannot tell.
+        if self._empty_count >= _EMPTY_LISTS:
+            self.close()
+        if self._lister is None:
+            self._lister = self._new_input()
+            self._empty_count = 0
+        names = [str(name) for name in self._lister.get_ports()]
+        self._empty_count = 0 if names else self._empty_count + 1
+        return names
+
+    def open(self, name: str, on_bytes: OnBytes) -> MidiSource:
+        """Listen to an input. Raises MidiError."""
+        source = self._new_input()
+        try:
+            source.open_port(source.get_ports().index(name), _CLIENT_NAME)
+        except (ValueError, self._rtmidi.RtMidiError) as error:
+            source.delete()
+            raise MidiError(f"{name}: cannot be opened ({error})") from error
+        return _RtMidiSource(source, on_bytes)
+
+    def open_virtual(self, name: str, on_bytes: OnBytes) -> MidiSource:
+        """Make a port of our own. Raises MidiError."""
+        source = self._new_input(name)
+        try:
+            source.open_virtual_port("in")
+        except (NotImplementedError, self._rtmidi.RtMidiError) as error:
+            source.delete()
+            raise MidiError(f"{name}: cannot be made ({error})") from error
+        return _RtMidiSource(source, on_bytes)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._lister is not None:
+            self._lister.delete()
+            self._lister = None
+
+    def _new_input(self, name: str = _CLIENT_NAME) -> Any:
+        try:
+            return self._rtmidi.MidiIn(self._api, name=name)
+        except self._rtmidi.RtMidiError as error:
+            raise MidiError(f"the system's MIDI cannot be reached ({error})") from error
+
+
+class _RtMidiSource:
+    def __init__(self, source: Any, on_bytes: OnBytes) -> None:
+        self._source = source
+        # Neither system exclusive messages nor MIDI clock, but active sensing.
+        source.ignore_types(sysex=True, timing=True, active_sense=False)
+        source.set_callback(lambda event, _: on_bytes(event[0]))
+
+    def close(self) -> None:
+        self._source.cancel_callback()
+        self._source.close_port()
+        self._source.delete()
+
+
+def _chosen(api: str) -> str:
+    """The API that "auto" stands for here. Raises UnsupportedError if there is none."""
+    if api != "auto":
+        return api
+    if sys.platform == "darwin":
+        return "coremidi"
+    if sys.platform == "win32":
+        return "winmm"
+    if _ALSA_SEQUENCER.exists():
+        return "alsa"
+    raise UnsupportedError(
+        "no MIDI here: the system has no ALSA sequencer (modprobe snd-seq gives one); "
+        "with JACK use --midi-api jack"
+    )

@@ -1,0 +1,88 @@
+"""From the configuration to what each part is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bridge.config import Config
+from bridge.control.control_config import ControlConfig
+from bridge.control.session_config import SessionConfig
+from bridge.model_format import ModelFormat
+
+
+def control_config(config: Config) -> ControlConfig:
+    """What the servers are told. Raises Refusal for what they cannot do."""
+    network = config.network
+    return ControlConfig(
+        host=network.host,
+        osc_port=network.osc_port,
+        command_port=network.zmq_port,
+        publish_port=network.pub_port,
+        http_port=network.http_port,
+        is_lan_allowed=network.allow_lan,
+        token=network.token or None,
+        curve_secret_key_file=network.curve_secret_key,
+        curve_client_keys_folder=network.curve_client_keys,
+    )
+
+
+def session_config(config: Config, model_format: ModelFormat) -> SessionConfig:
+    """What the session begins with. Raises Refusal for what the protocol's table refuses."""
+    scene = config.scene
+    data = config.folders.data
+    return SessionConfig(
+        model=config.model.source,
+        bpm=scene.bpm,
+        beats_per_bar=scene.beats_per_bar,
+        frame_rate_hz=model_format.frame_rate_hz,
+        prompts=((scene.prompt, 1.0),) if scene.prompt else (),
+        negative=scene.negative or None,
+        params={"seed": scene.seed, **dict(scene.params)},
+        gain_db=config.output.gain_db,
+        is_playing=scene.is_playing,
+        inputs_folder=data / "inputs",
+        recordings_folder=data / "recordings",
+        banks_folder=data / "banks",
+    )
+
+
+def engine_start(
+    config: Config, state: dict[str, Any], resume_folder: Path, *, is_resume: bool
+) -> dict[str, Any]:
+    """The engine's first message; `state` is the session's part of it."""
+    model = config.model
+    options: dict[str, Any] = {
+        "window_seconds": model.window_seconds,
+        "context_seconds": model.context_seconds,
+        "compile_step": model.compile,
+    }
+    return {
+        "type": "start",
+        "model": model.source,
+        "device": model.device,
+        "weights": model.weights,
+        "threads": model.threads or None,
+        "options": {name: value for name, value in options.items() if value is not None},
+        "resume_folder": str(resume_folder),
+        "is_resume": is_resume,
+        **state,
+    }
+
+
+def playout_start(
+    config: Config, state: dict[str, Any], model_format: ModelFormat
+) -> dict[str, Any]:
+    """The playout's first message; `state` is the session's part of it."""
+    output = config.output
+    return {
+        "type": "start",
+        "output": output.output,
+        "device_name": output.device or None,
+        "hop_samples": model_format.hop_samples,
+        "ceiling_db": output.ceiling_db,
+        "horizon_ms": output.horizon_ms,
+        "block": output.block_frames,
+        **state,
+        "pcm": output.pcm or bool(state.get("pcm")),
+    }

@@ -1,0 +1,30 @@
+"""A command on its way: checked, and carried out at its frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Carries a command out at a session frame; what it returns goes into the answer.
+Run = Callable[[int], Mapping[str, Any] | None]
+
+
+@dataclass(eq=False)
+class Action:
+    """What is left of a command after it was checked.
+
+    A *change* alters the score; a *jump* makes the music go on elsewhere. `frame` None is as soon
+    as possible. Nobody waits for one without an `identity`.
+    """
+
+    name: str
+    run: Run
+    identity: int | None
+    frame: int | None = None
+    is_jump: bool = False
+    # A jump that waits for no bar line, nor for its turn.
+    is_urgent: bool = False
+    # Whether it would not be heard, so that nothing needs to be made again for it.
+    is_unheard: Callable[[], bool] = lambda: False
+    is_answered: bool = field(default=False)

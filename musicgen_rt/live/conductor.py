@@ -1,0 +1,162 @@
+"""Carries out actions at their frames, many that wait at once in a single going back."""
+
+from __future__ import annotations
+
+from musicgen_rt.errors import MusicgenRTError, ParameterError
+from musicgen_rt.live.action import Action
+from musicgen_rt.live.stage import Stage
+from musicgen_rt.live.worker_outbox import Outbox
+
+MAX_PENDING = 4096
+# So much new music must stand behind one change before the next one takes it back again.
+_SETTLED_FRAMES = 8
+
+
+class Conductor:
+    """What waits for its frame. One thread: the engine's. Frames are session frames."""
+
+    def __init__(self, stage: Stage, outbox: Outbox) -> None:
+        self.stage, self._outbox = stage, outbox
+        self._pending: list[Action] = []
+        self._last_free = (stage.player.splice, 0)
+
+    @property
+    def num_pending(self) -> int:
+        return len(self._pending)
+
+    def add(self, action: Action) -> None:
+        """Take an action on; one that lies far enough ahead is answered at once.
+
+        Raises ParameterError if too many wait.
+        """
+        if action.is_urgent:
+            self.drop_all(f"dropped by {action.name}")
+        if len(self._pending) >= MAX_PENDING:
+            raise ParameterError(f"{MAX_PENDING} commands wait for their frames: try again later")
+        player = self.stage.player
+        if action.is_jump and action.frame is None:
+            action.frame = player.free_frame() if action.is_urgent else player.free_bar()
+        if not action.is_jump and action.frame is not None and action.frame > player.next_frame:
+            self._answer(action, action.frame)
+        self._pending.append(action)
+
+    def drop_all(self, reason: str) -> None:
+        """Forget what waits."""
+        for action in self._pending:
+            if not action.is_answered:
+                self._outbox.failed(action.identity, reason)
+        self._pending.clear()
+
+    def carry_out(self) -> None:
+        """Do all whose time has come. Raises what is no MusicgenRTError."""
+        self._change()
+        while (jump := self._due_jump()) is not None:
+            self._pending.remove(jump)
+            self._jump(jump)
+            self._change()
+
+    def frames_allowed(self) -> int | None:
+        """How many frames may be made before something else is due; None for any number."""
+        player, allowed = self.stage.player, []
+        for action in self._pending:
+            if action.frame is None:
+                continue
+            frame = action.frame + (player.settle_frames if action.is_jump else 0)
+            if frame > player.next_frame:
+                allowed.append(frame - player.next_frame)
+        return min(allowed, default=None)
+
+    def frames_wanted_to(self) -> int | None:
+        """A frame up to which music is needed for a jump that comes soon, whatever the lead."""
+        player = self.stage.player
+        soon = player.free_frame() + 2 * player.pace.margin_frames
+        jumps = [a.frame for a in self._pending if a.is_jump and a.frame is not None]
+        return max((f + player.settle_frames for f in jumps if f <= soon), default=None)
+
+    def _change(self) -> None:
+        """Put the changes that are due into the score, after one going back for all of them."""
+        player = self.stage.player
+        due = [a for a in self._pending if not a.is_jump and self._is_due(a)]
+        if not due:
+            return
+        free = self._free_frame()
+        targets = {id(a): self._target(a, free) for a in due}
+        first = min(targets.values())
+        if first < player.next_frame and not all(action.is_unheard() for action in due):
+            if self._is_settled():
+                player.go_back(first)
+            else:
+                due = [a for a in due if targets[id(a)] == player.next_frame]
+        for action in sorted(due, key=lambda one: targets[id(one)]):
+            self._pending.remove(action)
+            self._run(action, targets[id(action)])
+            if action.frame is None:
+                self._last_free = (player.splice, targets[id(action)])
+
+    def _free_frame(self) -> int:
+        """Where a change without a frame begins: not before an earlier one, so the last counts."""
+        player = self.stage.player
+        splice, frame = self._last_free
+        if splice is not player.splice:
+            frame = 0
+        return min(max(player.free_frame(), frame), player.next_frame)
+
+    def _is_due(self, action: Action) -> bool:
+        return action.frame is None or action.frame <= self.stage.player.next_frame
+
+    def _target(self, action: Action, free: int) -> int:
+        frame = free if action.frame is None else max(action.frame, free)
+        return min(frame, self.stage.player.next_frame)
+
+    def _is_settled(self) -> bool:
+        """Whether the last change is in the buffer, with some music behind it."""
+        player = self.stage.player
+        if player.writer.is_holding:
+            return False
+        ahead = player.writer.end_sample - player.buffer.snapshot().commit_sample
+        wanted = min(_SETTLED_FRAMES, player.pace.lead_frames // 2)
+        return ahead >= wanted * player.hop_samples
+
+    def _due_jump(self) -> Action | None:
+        """The next jump whose frame is reached; the sound before it must be complete."""
+        player = self.stage.player
+        settled = 0 if player.frozen is not None else player.settle_frames
+        for action in sorted(
+            (a for a in self._pending if a.is_jump), key=lambda one: one.frame or 0
+        ):
+            assert action.frame is not None
+            if action.is_urgent or action.frame + settled <= player.next_frame:
+                return action
+        return None
+
+    def _jump(self, action: Action) -> None:
+        player = self.stage.player
+        assert action.frame is not None
+        # A jump cannot come before what another one has settled, except one that is urgent.
+        reachable = player.free_frame()
+        frame = max(action.frame, 0 if action.is_urgent else player.splice.session_frame)
+        if action.frame < reachable:
+            frame = max(frame, reachable if action.is_urgent else player.free_bar())
+            if not action.is_urgent and frame + player.settle_frames > player.next_frame:
+                action.frame = frame
+                self._pending.append(action)
+                return
+        if self._run(action, frame):
+            self._outbox.send("state", **self.stage.controls())
+
+    def _run(self, action: Action, frame: int) -> bool:
+        try:
+            detail = action.run(frame) or {}
+        except MusicgenRTError as error:
+            if action.is_answered:
+                self._outbox.error("engine", f"{action.name}: {error}", frame)
+            else:
+                self._outbox.failed(action.identity, str(error))
+            return False
+        self._answer(action, frame, **detail)
+        return True
+
+    def _answer(self, action: Action, frame: int, **detail: object) -> None:
+        if not action.is_answered:
+            action.is_answered = True
+            self._outbox.applied(action.identity, frame, **detail)

@@ -1,0 +1,123 @@
+"""Keeps what the player asks the melody to be, by frames of the stream, and tells the score."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from musicgen_rt.errors import MusicgenRTError
+from musicgen_rt.live.controls import Edit
+from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.melody_plan import placements
+from musicgen_rt.live.melody_state import MelodyState
+from musicgen_rt.live.placed_melody import PlacedMelody
+
+Turn = Callable[[MelodyState], MelodyState]
+
+_KEEP_TURNS = 20_000
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A state that begins at a frame, and what has made it of the one before."""
+
+    frame: int
+    turn: Turn
+    state: MelodyState
+
+
+class MelodyKeeper:
+    """The melody's states of one stream. One thread: the engine's. Frames are the stream's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._before = MelodyState()
+        self._turned: list[_Turned] = []
+
+    def at(self, frame: int) -> MelodyState:
+        """What is asked at a frame."""
+        return self._state_before(bisect_right(self._turned, frame, key=_frame_of))
+
+    def change(self, frame: int, turn: Turn) -> None:
+        """Turn the state at `frame` into another; what was set for later frames is set again.
+
+        Raises what `turn` raises, before anything is changed.
+        """
+        at = bisect_right(self._turned, frame, key=_frame_of)
+        old = self._state_before(at)
+        new = turn(old)
+        if new == old:
+            return
+        later, self._turned[at:] = self._turned[at:], [_Turned(frame, turn, new)]
+        if new.sounds_other_than(old):
+            self.lay(frame)
+        for one in later:
+            with suppress(MusicgenRTError):  # it makes no sense any more after this change
+                self._turned.append(_Turned(one.frame, one.turn, one.turn(self.at(one.frame))))
+                self.lay(one.frame)
+        self._forget()
+
+    def lay(self, frame: int) -> None:
+        """Tell the score what the melody does from `frame` on, if nothing more is played."""
+        timeline = self.engine.timeline
+        assert timeline is not None
+        rate_hz = self.engine.model.config.frame_rate_hz
+        self.engine.drop_coming("melody", frame)
+        for one in placements(self.at(frame), frame, timeline, rate_hz):
+            placed = None
+            if one.melody is not None:
+                placed = PlacedMelody(one.melody, one.start_frame, rate_hz)
+            self.engine.apply([Edit("melody", placed)], one.frame)
+
+    def lay_again(self, frame: int) -> None:
+        """The timeline has changed from `frame` on: what is laid out in beats moves with it."""
+        later = [one.frame for one in self._turned if one.frame > frame]
+        for at in (frame, *later):
+            if self.at(at).mode in ("loop", "file"):
+                self.lay(at)
+
+    def go_back(self, frame: int) -> None:
+        """The stream went back to `frame` with the controls of then."""
+        self._truncate(frame)
+        self.lay(frame)
+
+    def lifted(self, frame: int, origin: int | None = None) -> MelodyState:
+        """What is asked at a frame, as though `origin`, or it itself, were frame 0 and beat 0."""
+        origin = frame if origin is None else origin
+        return self.at(frame).moved(-origin, -self._beat(origin))
+
+    def put_down(self, lifted: MelodyState, frame: int) -> None:
+        """What was lifted somewhere else holds from `frame` on, and nothing set for later."""
+        self._truncate(frame)
+        state = lifted.moved(frame, self._beat(frame))
+        self._turned.append(_Turned(frame, lambda _: state, state))
+        self.lay(frame)
+
+    def begin(self, lifted: MelodyState, frame: int) -> None:
+        """The engine has begun another session, which goes on at `frame`."""
+        self._before, self._turned = MelodyState(), []
+        self.put_down(lifted, frame)
+
+    def _state_before(self, index: int) -> MelodyState:
+        return self._turned[index - 1].state if index else self._before
+
+    def _truncate(self, frame: int) -> None:
+        del self._turned[bisect_left(self._turned, frame, key=_frame_of) :]
+
+    def _forget(self) -> None:
+        """Let go of what lies too far back for any return."""
+        if len(self._turned) > _KEEP_TURNS:
+            at = bisect_right(self._turned, self.engine.earliest_return, key=_frame_of)
+            self._before = self._state_before(at)
+            del self._turned[:at]
+
+    def _beat(self, frame: int) -> float:
+        timeline = self.engine.timeline
+        assert timeline is not None
+        return timeline.beat_at(frame)
+
+
+def _frame_of(one: _Turned) -> int:
+    return one.frame

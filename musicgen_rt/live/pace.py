@@ -1,0 +1,80 @@
+"""How fast the engine is, and what follows from it: how far ahead, how soon, how much at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from musicgen_rt.live.controls import checked_whole
+
+LEAD_MS_RANGE = (100, 20_000)
+DEFAULT_LEAD_MS = 2000
+
+# A call of the engine lasts about this long, so that commands need not wait for longer.
+_CALL_SECONDS = 0.04
+_CHUNK_FRAMES_RANGE = (2, 16)
+# While nothing is known about the speed: a little faster than the music.
+_FIRST_GUESS = 1.5
+# The weight of the newest measurement, for chunks of ten frames.
+_NEWEST_PART = 0.2
+_TYPICAL_FRAMES = 10
+_SHORTEST_STEP_SECONDS = 1e-4
+_OUTLIER = 4.0
+_SAFETY = 1.5
+
+
+@dataclass
+class Pace:
+    """Measured speed and what is asked for. One thread: the engine's.
+
+    `settle_frames` is how many more frames must have begun before one is final as audio.
+    """
+
+    frame_rate_hz: float
+    settle_frames: int
+    lead_ms: int = DEFAULT_LEAD_MS
+    steps_per_second: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.steps_per_second = self.steps_per_second or _FIRST_GUESS * self.frame_rate_hz
+
+    def set_lead(self, lead_ms: int) -> None:
+        """Raises ParameterError for a lead out of range."""
+        self.lead_ms = checked_whole("lead_ms", lead_ms, *LEAD_MS_RANGE)
+
+    def add(self, frames: int, seconds: float) -> None:
+        """So many steps took so long."""
+        slowness = 1 / self.steps_per_second
+        # A single slow call, as when a window is filled, says little about the next one.
+        measured = min(max(seconds / frames, _SHORTEST_STEP_SECONDS), _OUTLIER * slowness)
+        part = 1 - (1 - _NEWEST_PART) ** (frames / _TYPICAL_FRAMES)
+        self.steps_per_second = 1 / ((1 - part) * slowness + part * measured)
+
+    @property
+    def is_too_slow(self) -> bool:
+        """Whether the music is made slower than it is heard."""
+        return self.steps_per_second < self.frame_rate_hz
+
+    @property
+    def lead_frames(self) -> int:
+        """How far ahead of the playhead the music is made."""
+        return round(self.lead_ms / 1000 * self.frame_rate_hz)
+
+    @property
+    def chunk_frames(self) -> int:
+        """How many frames to make in one call: few where they take long."""
+        low, high = _CHUNK_FRAMES_RANGE
+        return max(low, min(high, int(_CALL_SECONDS * self.steps_per_second)))
+
+    @property
+    def reserve_frames(self) -> int:
+        """What a rewrite must hold beyond the commit point, to last until the next chunk."""
+        played_meanwhile = self.chunk_frames * self.frame_rate_hz / self.steps_per_second
+        return max(3, min(25, math.ceil(_SAFETY * played_meanwhile)))
+
+    @property
+    def margin_frames(self) -> int:
+        """How far beyond the commit point a change begins, to be ready before its moment."""
+        steps = self.settle_frames + self.reserve_frames
+        played_meanwhile = steps * self.frame_rate_hz / self.steps_per_second
+        return max(2, min(50, math.ceil(played_meanwhile)))

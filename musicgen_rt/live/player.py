@@ -1,0 +1,206 @@
+"""The engine as it is heard: in session frames, with splices, written into the timeline buffer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from musicgen_rt.contract.buffer import TimelineBuffer
+from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.buffer_writer import BufferWriter, Samples, Written, is_moving
+from musicgen_rt.live.controls import Edit
+from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.frozen_loop import FrozenLoop
+from musicgen_rt.live.pace import Pace
+from musicgen_rt.live.splice import Splice
+
+Clock = Callable[[], float]
+
+# A loop is copied on in pieces of this length.
+_LOOP_PIECE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one turn made: `samples` [C, N] at a session sample, and what came into the buffer."""
+
+    first_sample: int
+    samples: Samples
+    written: Written | None
+
+
+class Player:
+    """One engine and the buffer it plays into. One thread: the engine's.
+
+    Frames are session frames where nothing else is said. What is heard before the splice in force
+    is settled: nothing can be changed there any more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        buffer: TimelineBuffer,
+        timeline: Timeline,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.use(engine)
+        self.timeline = timeline
+        self.hop_samples = engine.model.config.hop_samples
+        self.pace = Pace(engine.model.config.frame_rate_hz, self.settle_frames)
+        self.writer = BufferWriter(buffer)
+        self.splice = Splice(0, 0)
+        self.frozen: FrozenLoop | None = None
+        self._clock = clock
+
+    def use(self, engine: Engine) -> None:
+        """Go on with another engine, of the same rates and channels, at the next splice."""
+        self.engine = engine
+        delays = engine.model.config.lm.delays
+        self.settle_frames = max(delays) + engine.model.codec.lookahead_frames
+
+    # Where it stands
+
+    @property
+    def buffer(self) -> TimelineBuffer:
+        return self.writer.buffer
+
+    @property
+    def next_frame(self) -> int:
+        """The next frame to be decided: where a change needs no going back."""
+        if self.frozen is not None:
+            return math.ceil(self.writer.end_sample / self.hop_samples)
+        return self.splice.to_session(self.engine.next_frame)
+
+    @property
+    def stream_end(self) -> int:
+        """The stream's frame that follows what is heard: where a change now belongs to."""
+        if self.frozen is not None:
+            return self.splice.stream_frame
+        return self.engine.next_frame
+
+    def free_frame(self) -> int:
+        """The first frame that a change can still be heard from, computing time allowed for."""
+        return max(min(self._reachable_frame(), self.next_frame), self.splice.session_frame)
+
+    def free_bar(self) -> int:
+        """The first frame on a bar line from which something else can be heard."""
+        frame = max(self._reachable_frame(), self.splice.session_frame)
+        return self.timeline.next_bar_start_at_or_after(frame)
+
+    def first_bar(self) -> int:
+        """Where to begin when nothing is there yet: on the bar line before a playhead that stands.
+
+        What lies before the playhead is made and never heard; the place in the bar is right.
+        """
+        snapshot = self.buffer.snapshot()
+        if is_moving(snapshot):
+            return self.free_bar()
+        frame = snapshot.commit_sample // self.hop_samples
+        return max(0, self.timeline.last_bar_start_at_or_before(frame))
+
+    def _reachable_frame(self) -> int:
+        snapshot = self.buffer.snapshot()
+        commit_frame = math.ceil(snapshot.commit_sample / self.hop_samples)
+        return commit_frame + (self.pace.margin_frames if is_moving(snapshot) else 0)
+
+    def heard_frame(self) -> float:
+        """What is heard right now, as a frame."""
+        snapshot = self.buffer.snapshot()
+        if snapshot.dac_sample is None or snapshot.dac_time_ns is None:
+            return snapshot.reader_sample / self.hop_samples
+        elapsed_seconds = self._clock() - snapshot.dac_time_ns / 1e9
+        sample = snapshot.dac_sample + max(0.0, elapsed_seconds) * self.buffer.rate_hz
+        # While the playhead stands still, or the estimate is old, it is not ahead of the reader.
+        return min(sample, float(snapshot.reader_sample)) / self.hop_samples
+
+    def ahead_frames(self) -> float:
+        """How far the music is made beyond the playhead."""
+        reader = self.buffer.snapshot().reader_sample
+        return (self.writer.end_sample - reader) / self.hop_samples
+
+    def stream_frame_of(self, frame: int) -> int:
+        """The stream's frame that is heard at a frame; within a loop, the one that follows it."""
+        return self.splice.stream_frame if self.frozen is not None else self.splice.to_stream(frame)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the playhead has passed all that is written and made: a hole."""
+        snapshot = self.buffer.snapshot()
+        end_sample = max(snapshot.written_end, self.writer.end_sample)
+        return is_moving(snapshot) and snapshot.commit_sample > end_sample
+
+    # Making music
+
+    def play(self, max_frames: int) -> Heard:
+        """Make up to `max_frames` more. Raises NonFiniteError; BehindCommitError at a hole."""
+        if self.frozen is not None:
+            return self._play_loop(self.frozen)
+        started = self._clock()
+        frames = max(1, min(max_frames, self.pace.chunk_frames))
+        chunk = self.engine.step(frames)
+        self.pace.add(frames, self._clock() - started)
+        first = chunk.first_sample + self.splice.frames_on * self.hop_samples
+        return Heard(first, chunk.samples, self._put(chunk.samples))
+
+    def _play_loop(self, loop: FrozenLoop) -> Heard:
+        first = self.writer.end_sample
+        samples = loop.samples(first, round(_LOOP_PIECE_SECONDS * self.buffer.rate_hz))
+        return Heard(first, samples, self._put(samples))
+
+    def _put(self, samples: Samples) -> Written | None:
+        return self.writer.put(samples, self.pace.reserve_frames * self.hop_samples)
+
+    # Changes
+
+    def go_back(self, frame: int) -> None:
+        """Make `frame` the next one to be decided, if it is not yet. Raises HistoryError."""
+        stream_frame = self.stream_frame_of(frame)
+        if stream_frame >= self.engine.next_frame:
+            return
+        self.engine.rollback(stream_frame)
+        if self.frozen is None:
+            self._redirect()
+
+    def apply(self, edits: list[Edit], frame: int) -> None:
+        """Edits of the score from `frame` on, which is `next_frame` or later."""
+        self.engine.apply(edits, self.stream_frame_of(frame))
+
+    def set_timeline(self, timeline: Timeline, frame: int) -> None:
+        """Beats and bars are those of `timeline` from now on; it differs from `frame` on."""
+        self.timeline = timeline
+        if self.frozen is not None:
+            self.frozen.timeline = timeline
+            return
+        frame = max(frame, self.splice.session_frame)
+        if frame < self.next_frame:
+            frame = max(frame, self.free_frame())
+            self.go_back(frame)
+        self.engine.join_timeline(timeline, frame, at_frame=self.stream_frame_of(frame))
+
+    def splice_at(self, frame: int, stream_frame: int, *, joined_at: int | None = None) -> None:
+        """From `frame` on one hears the stream from a frame on; the engine stands there.
+
+        Its timeline is the session's from the stream's frame `joined_at` on, by default the same.
+        """
+        joined_at = stream_frame if joined_at is None else joined_at
+        self.frozen = None
+        self.splice = Splice(frame, stream_frame)
+        other_frame = self.splice.to_session(joined_at)
+        self.engine.join_timeline(self.timeline, other_frame, at_frame=joined_at)
+        self._redirect()
+
+    def loop(self, loop: FrozenLoop, frame: int) -> None:
+        """From `frame` on one hears a loop; the stream waits where it is then."""
+        self.splice = Splice(frame, self.splice.to_stream(frame))
+        self.frozen = loop
+        seam = loop.place.start_of(self.timeline, 0) - self.writer.fade_samples
+        self.writer.redirect(seam, seam)
+
+    def _redirect(self) -> None:
+        """What the engine gives out next goes to its place, over what is there."""
+        next_sample = self.engine.next_sample + self.splice.frames_on * self.hop_samples
+        start = self.splice.session_frame * self.hop_samples
+        # The stream's own past, where it has one, leads into a splice.
+        self.writer.redirect(next_sample, max(next_sample, start - self.writer.fade_samples))

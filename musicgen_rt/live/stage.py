@@ -1,0 +1,192 @@
+"""What commands act on: the player, the melody, and the sessions that can be begun."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen_rt.contract.buffer import TimelineBuffer
+from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.errors import HistoryError
+from musicgen_rt.live import jumps, sessions, take
+from musicgen_rt.live.controls import can_follow
+from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.melody_keeper import MelodyKeeper
+from musicgen_rt.live.melody_state import MelodyState
+from musicgen_rt.live.model_identity import model_identity
+from musicgen_rt.live.player import Clock, Player
+from musicgen_rt.live.score import NUM_SLOTS, PARAMETERS, Score
+from musicgen_rt.live.session import Session
+from musicgen_rt.model.codec_frames import ENCODER_LOOKAHEAD_FRAMES
+
+_SWITCH = {True: "on", False: "off", None: "free"}
+
+
+class Stage:
+    """One performance over one engine at a time. One thread: the engine's.
+
+    Frames are session frames; `stream_frame` and what is called a stream's are not.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        buffer: TimelineBuffer,
+        timeline: Timeline,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.player = Player(engine, buffer, timeline, clock)
+        self.melody = MelodyKeeper(engine)
+        self.identity = model_identity(engine.model)
+
+    @property
+    def engine(self) -> Engine:
+        return self.player.engine
+
+    def use(self, engine: Engine) -> None:
+        """Go on with another engine, a session of which is to be begun."""
+        self.player.use(engine)
+        self.melody.engine = engine
+        self.identity = model_identity(engine.model)
+
+    def set_timeline(self, timeline: Timeline, frame: int) -> None:
+        """The session's timeline, which differs from the one before from `frame` on."""
+        player = self.player
+        player.set_timeline(timeline, frame)
+        if player.frozen is None:
+            self.melody.lay_again(max(player.stream_frame_of(frame), self.engine.next_frame))
+
+    # Jumps: from `frame` on
+
+    def begin(
+        self, session: Session, stream_frame: int, frame: int, melody: MelodyState | None = None
+    ) -> None:
+        """Play what a session makes from one of its frames on, with that melody or the present."""
+        if melody is None and self.engine.timeline is not None:
+            melody = self.melody.lifted(self.player.stream_frame_of(frame))
+        jumps.begin(self.player, session, stream_frame, frame)
+        self.melody.begin(melody or MelodyState(), stream_frame)
+
+    def undo(self, bars: int, frame: int) -> None:
+        """Raises HistoryError."""
+        jumps.undo(self.player, bars, frame)
+        self.melody.go_back(self.player.splice.stream_frame)
+
+    def retry(self, bars: int, frame: int) -> None:
+        """Raises HistoryError."""
+        melody = self.melody.lifted(self.player.stream_frame_of(frame))
+        jumps.retry(self.player, bars, frame, self.next_seed())
+        self.melody.put_down(melody, self.player.splice.stream_frame)
+
+    def restart(self, stream_frame: int, frame: int) -> None:
+        """Play something else after a frame of the stream. Raises HistoryError."""
+        melody = self.melody.lifted(self.player.stream_frame_of(frame))
+        jumps.restart(self.player, stream_frame, frame, self.next_seed())
+        self.melody.put_down(melody, stream_frame)
+
+    def next_seed(self) -> int:
+        """Another seed, always the same one after the present one."""
+        seed = int(self.engine.session.stream.score.at("seed", self.player.stream_end))
+        return (seed * 6364136223846793005 + 1442695040888963407) % 2**63
+
+    def change_over(self, engine: Engine, frame: int) -> None:
+        """Play on with another model, from the sound of the bars before `frame`.
+
+        Raises what the model does with them; the old one plays on then.
+        """
+        player, controls = self.player, self.controls_now()
+        context_frames = round(engine.options.context_seconds * player.pace.frame_rate_hz)
+        first = max(0, player.timeline.whole_bars_before(frame, context_frames))
+        # What follows is dropped again: the end of a waveform is coded badly.
+        count = (frame + ENCODER_LOOKAHEAD_FRAMES - first) * player.hop_samples
+        samples = player.buffer.peek(first * player.hop_samples, count)
+        session, stream_frame = sessions.fresh(engine, controls), 0
+        if samples.shape[1] >= (frame - first) * player.hop_samples > 0:
+            whole = np.pad(samples, ((0, 0), (0, count - samples.shape[1])))
+            rate_hz = player.buffer.rate_hz
+            session, stream_frame = sessions.after_audio(engine, controls, whole, rate_hz)
+        melody = self.melody.lifted(player.stream_frame_of(frame))
+        if not can_follow(engine.model.config):
+            melody = MelodyState()
+        self.use(engine)
+        self.begin(session, stream_frame, frame, melody)
+
+    # Sessions
+
+    def controls_now(self) -> Score:
+        """The controls that stand now, from frame 0 on."""
+        end = self.player.stream_end
+        return self.engine.session.stream.score.excerpt(end, end, end)
+
+    def fresh_session(self, keys: tuple[str, ...] = ("",)) -> Session:
+        """A new beginning, under those controls that stand now whose keys begin so."""
+        return sessions.fresh(self.engine, self.controls_now(), keys)
+
+    def session_after_file(self, path: Path) -> tuple[Session, int]:
+        """One that continues an audio file, and the stream's frame where it does.
+
+        Raises AudioFileError or ParameterError.
+        """
+        return sessions.after_file(self.engine, self.controls_now(), path)
+
+    def session_of(self, kept: take.Take) -> tuple[Session, int, MelodyState]:
+        """One that goes on from a take, where it does, and its melody. Raises CheckpointError."""
+        session = take.begin(self.engine, kept, self.identity)
+        return session, kept.frames, MelodyState.from_json(kept.extra["melody"])
+
+    # Takes
+
+    def newest_bar(self) -> int | None:
+        """The stream's last bar line up to which everything is made."""
+        timeline, store = self.engine.timeline, self.engine.session.stream.store
+        if timeline is None or self.player.frozen is not None:
+            return None
+        bar = timeline.last_bar_start_at_or_before(store.complete_frames)
+        return bar if bar >= max(1, store.first_frame) else None
+
+    def heard_bar(self) -> int:
+        """The stream's bar line that was heard last."""
+        player, timeline = self.player, self.engine.timeline
+        heard = int(player.heard_frame())
+        if player.frozen is not None or heard < player.splice.session_frame or timeline is None:
+            return player.splice.stream_frame
+        bar = timeline.last_bar_start_at_or_before(player.splice.to_stream(heard))
+        return max(bar, 0)
+
+    def take(self, stream_frame: int) -> take.Take:
+        """The music up to a bar line, with the controls that stand now. Raises HistoryError."""
+        controls_at = self.player.stream_end
+        complete = self.engine.session.stream.store.complete_frames
+        if stream_frame > complete:
+            raise HistoryError(
+                f"the music up to frame {stream_frame} is not made yet, only up to {complete}: "
+                "try again in a moment"
+            )
+        melody = self.melody.lifted(controls_at, stream_frame).to_json()
+        return take.capture(
+            self.engine, stream_frame, controls_at, self.identity, {"melody": melody}
+        )
+
+    # Read-outs
+
+    def controls(self) -> dict[str, Any]:
+        """All controls as they stand, or where they are going to, as control's state has them."""
+        player, config = self.player, self.engine.model.config
+        score, end = self.engine.session.stream.score, player.stream_end
+        names = config.frame_conditioning.attributes if config.frame_conditioning else ()
+        melody = self.melody.at(end)
+        slots = range(NUM_SLOTS)
+        return {
+            "prompts": {str(slot): score.target_at(f"prompt/{slot}", end) for slot in slots},
+            "weights": {str(slot): score.target_at(f"weight/{slot}", end) for slot in slots},
+            "negative": score.target_at("negative", end),
+            "params": {name: score.target_at(name, end) for name in PARAMETERS},
+            "attributes": {
+                name: _SWITCH[score.target_at(f"attribute/{name}", end)] for name in names
+            },
+            "melody": {"mode": melody.mode, "loop_bars": melody.loop_bars},
+            "frozen": player.frozen is not None,
+        }

@@ -1,0 +1,89 @@
+"""MIDI through python-rtmidi over a real JACK server: our port, its devices, their going."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.midi_backend import RtMidiBackend
+from tests.bridge.jack_server import jack_server
+from tests.bridge.midi_rig import NOTE_ON, Rig, play
+
+
+class Keyboard:
+    """A JACK client with a MIDI output."""
+
+    def __init__(self, server: str) -> None:
+        # Here, since the import fails where there is no JACK library.
+        import jack
+
+        self._client = jack.Client("keys", no_start_server=True, servername=server)
+        self._port = self._client.midi_outports.register("out")
+        self._queue: list[tuple[int, ...]] = []
+        self._client.set_process_callback(self._process)
+        self._client.activate()
+
+    def connect(self, target: str) -> None:
+        self._client.connect(self._port, target)
+
+    def play(self, *data: int) -> None:
+        self._queue.append(data)
+
+    def is_connected(self) -> bool:
+        return self._port.number_of_connections > 0
+
+    def unplug(self) -> None:
+        self._client.deactivate()
+        self._client.close()
+
+    def _process(self, frames: int) -> None:
+        self._port.clear_buffer()
+        while self._queue:
+            self._port.write_midi_event(0, bytes(self._queue.pop(0)))
+
+
+@pytest.fixture(scope="module")
+def running_server() -> Iterator[str]:
+    with jack_server() as name:
+        yield name
+
+
+@pytest.fixture
+def server(running_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", running_server)
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    return running_server
+
+
+def test_a_jack_keyboard_is_found_heard_and_missed(server: str) -> None:
+    async def test() -> None:
+        rig = Rig(RtMidiBackend("jack"), inputs=("keys",))
+        rig.midi.start()
+        await rig.opened("musicgen-rt")
+        keys = Keyboard(server)
+        await rig.opened("keys:out")
+        keys.play(NOTE_ON, 60, 100)
+        await rig.until(lambda: ("melody/note_on", 60, 100) in rig.sink.commands)
+        keys.play(0xFE)
+        keys.unplug()
+        await rig.until(lambda: rig.sink.released == ["midi:keys:out"])
+        assert rig.midi.port_names() == ("musicgen-rt",)
+        rig.midi.stop()
+
+    play(test)
+
+
+def test_our_own_port_can_be_connected_to(server: str) -> None:
+    async def test() -> None:
+        rig = Rig(RtMidiBackend("jack"), inputs=("nothing of this name",))
+        rig.midi.start()
+        await rig.opened("musicgen-rt")
+        keys = Keyboard(server)
+        keys.connect("musicgen-rt:in")
+        keys.play(NOTE_ON, 61, 90)
+        await rig.until(lambda: ("melody/note_on", 61, 90) in rig.sink.commands)
+        rig.midi.stop()
+        keys.unplug()
+
+    play(test)

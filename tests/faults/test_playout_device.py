@@ -1,0 +1,67 @@
+"""The audio device dies, hangs and comes back: JACK's server under a real playout process."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from bridge.playout import exit_codes
+from tests.bridge.playout.child import EngineThread, Playout, new_buffer
+from tests.bridge.playout.jack_rig import jack_recorder, jack_server, slowdown
+from tests.bridge.playout.twin import assert_invariant_v, sine
+
+pytest.importorskip("jack")
+
+OPTIONS = {"output": "jack", "device_name": "system"}
+
+
+def test_f09_f11_a_device_that_is_lost_is_seen_and_found_again_by_its_name() -> None:
+    buffer = new_buffer()
+    with jack_server() as server, EngineThread(buffer, sine(220)):
+        with Playout(buffer, server.environment, **OPTIONS) as playout:
+            playout.wait_for("state", lambda m: m["state"] == "live")
+            began = time.monotonic()
+            server.kill()
+            playout.wait_for("device_lost")
+            assert time.monotonic() - began < 0.25 * slowdown()
+            assert playout.wait_end() == exit_codes.DEVICE_LOST
+        stood_at = buffer.snapshot().commit_sample
+        with Playout(buffer, server.environment, **OPTIONS) as playout:
+            ready = playout.wait_for("ready")
+            assert (ready["output"], bool(ready["reason"])) == ("null", True)
+            # Meanwhile the music's time goes on from where it was.
+            playout.wait_for("heartbeat", lambda m: m["reader_sample"] > stood_at)
+            server.start()
+            began = time.monotonic()
+            with jack_recorder(server) as recorder:
+                ready = playout.wait_for("ready")
+                first, _ = recorder.monotonic_seconds(recorder.wait_for_level(0.4))
+                assert first - began < 1.0 * slowdown()
+                playout.wait_for("heartbeat")
+                playout.wait_for("heartbeat")
+                stretches = recorder.stretches()
+    buffer.close()
+    assert (ready["output"], ready["device"], ready["reason"]) == ("device", "system", None)
+    for samples in stretches:
+        assert_invariant_v(samples, max_step=0.05, max_hole=None)
+
+
+def test_f10_a_device_that_hangs_is_seen_by_the_heartbeat() -> None:
+    """PortAudio calls the stream active all the while."""
+    buffer = new_buffer()
+    with (
+        jack_server() as server,
+        EngineThread(buffer, sine(220)),
+        Playout(buffer, server.environment, **OPTIONS) as playout,
+    ):
+        playout.wait_for("state", lambda m: m["state"] == "live")
+        playout.wait_for("heartbeat")
+        server.freeze()
+        began = time.monotonic()
+        playout.wait_for("heartbeat", lambda m: m["callback_gap_ms"] > 250)
+        assert time.monotonic() - began < 1.0 * slowdown()
+        lost = playout.wait_for("device_lost")
+        assert "has not asked for samples" in lost["text"]
+        assert playout.wait_end() == exit_codes.DEVICE_LOST
+    buffer.close()

@@ -1,0 +1,32 @@
+"""The worker's process over a stand-in: `python -m tests.support.stand_in_worker --pipe-fd ...`.
+
+The model that the start message names is a tiny checkpoint's folder. The environment variable
+MUSICGEN_RT_STAND_IN names a JSON file with what the stand-in shall do, see `stand_in.follow_file`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from musicgen_rt.live.worker import main
+
+FILE_VARIABLE = "MUSICGEN_RT_STAND_IN"
+
+
+def load(source: str, **options: Any) -> Any:
+    """In place of `MusicGen.load`."""
+    from musicgen_rt.model.musicgen import MusicGen
+    from tests.support.stand_in import StandIn, follow_file, stand_in_model
+
+    stand_in = StandIn()
+    file = os.environ.get(FILE_VARIABLE)
+    if file is not None:
+        follow_file(stand_in, Path(file))
+    return stand_in_model(MusicGen.load(source, **options), stand_in)
+
+
+if __name__ == "__main__":
+    sys.exit(main(load=load))
