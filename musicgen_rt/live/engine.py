@@ -304,10 +304,7 @@ class Engine:
     # Keeping a session
 
     def snapshot(self, path: Path, *, with_cache: bool = True) -> None:
-        """Save the session to a file from which `restore` goes on with the same tokens.
-
-        The cache is most of the file; without it `restore` makes it again, which takes a while.
-        """
+        """Save the session to a file for `restore`; the cache is most of it, or made again then."""
         from musicgen_rt.live.snapshot import save
 
         save(self, path, with_cache=with_cache)
@@ -322,20 +319,14 @@ class Engine:
         load(self, path)
 
     def log(self) -> dict[str, Any]:
-        """All that makes this session, as a value for `json.dumps`: `replay` makes it again.
-
-        Raises HistoryError if controls were so many that some are forgotten.
-        """
+        """All that makes this session, as JSON for `replay`. HistoryError if some is forgotten."""
         from musicgen_rt.live.session_log import session_log
 
         return session_log(self)
 
     @classmethod
     def replay(cls, model: MusicGen, log: Mapping[str, Any]) -> Engine:
-        """An engine at frame 0 in which a logged session is scheduled: it makes the same tokens.
-
-        Raises CheckpointError for a log of another model, or damage.
-        """
+        """An engine at frame 0 in which a logged session is scheduled. Raises CheckpointError."""
         from musicgen_rt.live.session_log import replay
 
         return replay(cls, model, log)

@@ -65,16 +65,14 @@ def play(
             is_resumed=is_resumed,
         )
 
-    resume_file = None
-    if settings.resume_folder is not None:
-        resume_file = ResumeFile(settings.resume_folder, stage)
+    folder = settings.resume_folder
     loop = WorkerLoop(
         conductor,
         inbox,
         outbox,
         heart,
         Faults(conductor, outbox, hears_collapse=settings.hears_collapse),
-        resume_file,
+        None if folder is None else ResumeFile(folder, stage),
         ModelSwap(conductor, outbox, load, announce),
         lambda: announce(stage.engine),
     )
