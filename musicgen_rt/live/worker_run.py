@@ -40,9 +40,7 @@ def play(
     """
     begun = time.monotonic()
     settings = StartSettings.from_message(start)
-    # Threads that wait for each other stall when another process takes a core of theirs: one core
-    # is left to playout, to control and to the host.
-    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) - 1))
+    _set_threads(settings.threads)
     load = load or MusicGen.load
     outbox.send("loading", fraction=0.0, text=f"loading {settings.model}")
     model = load(
@@ -79,3 +77,12 @@ def play(
     for message in waiting:
         loop.receive(message)
     return loop.run()
+
+
+def _set_threads(threads: int | None) -> None:
+    """One core less than there are, unless a number is asked for.
+
+    Threads that wait for each other stall when another process takes a core of theirs, and playout,
+    control and the host need one.
+    """
+    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
