@@ -13,6 +13,7 @@ from musicgen_rt.live.conductor import Conductor
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.model_swap import Load, ModelSwap
 from musicgen_rt.live.resume_file import ResumeFile
+from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_faults import Faults
 from musicgen_rt.live.worker_heart import Heart
 from musicgen_rt.live.worker_inbox import Inbox, Message
@@ -41,9 +42,8 @@ def play(
     begun = time.monotonic()
     settings = StartSettings.from_message(start)
     _set_threads(settings.threads)
-    load = load or MusicGen.load
     outbox.send("loading", fraction=0.0, text=f"loading {settings.model}")
-    model = load(
+    model = (load := load or MusicGen.load)(
         settings.model,
         device=settings.device,
         weights="fast" if settings.weights == "auto" else settings.weights,
@@ -63,14 +63,13 @@ def play(
             is_resumed=is_resumed,
         )
 
-    folder = settings.resume_folder
     loop = WorkerLoop(
         conductor,
         inbox,
         outbox,
         heart,
         Faults(conductor, outbox, hears_collapse=settings.hears_collapse),
-        None if folder is None else ResumeFile(folder, stage),
+        _resume_file(settings, stage),
         ModelSwap(conductor, outbox, load, announce),
         lambda: announce(stage.engine),
     )
@@ -86,3 +85,7 @@ def _set_threads(threads: int | None) -> None:
     control and the host need one.
     """
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
+
+
+def _resume_file(settings: StartSettings, stage: Stage) -> ResumeFile | None:
+    return None if settings.resume_folder is None else ResumeFile(settings.resume_folder, stage)
