@@ -10,6 +10,8 @@ from bridge.midi_backend import RtMidiBackend
 from tests.bridge.jack_server import jack_server
 from tests.bridge.midi_rig import NOTE_ON, Rig, play
 
+pytestmark = pytest.mark.jack
+
 
 class Keyboard:
     """A JACK client with a MIDI output."""

@@ -11,6 +11,8 @@ from tests.bridge.daemon_rig import DaemonProcess
 from tests.bridge.ear import Ear, is_loud
 from tests.bridge.jack_server import jack_server
 
+pytestmark = pytest.mark.jack
+
 # From the server's return to sound; and for a process that must first be started again.
 BACK_SECONDS = 1.0
 # Beside other tests a process takes its time to start.

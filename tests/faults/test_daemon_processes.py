@@ -21,6 +21,8 @@ from tests.bridge.ear import Ear, assert_invariant_v, is_loud
 from tests.bridge.jack_server import RATE_HZ, jack_server
 from tests.bridge.tone_engine import CLICK
 
+pytestmark = pytest.mark.jack
+
 BACK_SECONDS = 10.0
 Stage = tuple[DaemonProcess, Ear]
 

@@ -11,6 +11,8 @@ from tests.bridge.playout.child import EngineThread, Playout, new_buffer
 from tests.bridge.playout.jack_rig import jack_recorder, jack_server, slowdown
 from tests.bridge.playout.twin import assert_invariant_v, sine
 
+pytestmark = pytest.mark.jack
+
 pytest.importorskip("jack")
 
 OPTIONS = {"output": "jack", "device_name": "system"}

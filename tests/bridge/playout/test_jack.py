@@ -11,6 +11,8 @@ from tests.bridge.playout.child import EngineThread, Playout, new_buffer
 from tests.bridge.playout.jack_rig import jack_recorder, jack_server
 from tests.bridge.playout.twin import RATE_HZ, assert_invariant_v
 
+pytestmark = pytest.mark.jack
+
 pytest.importorskip("jack")
 
 OUT_HZ = 48000
