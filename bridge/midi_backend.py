@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ OnBytes = Callable[[Sequence[int]], None]
 _ALSA_SEQUENCER = Path("/dev/snd/seq")
 _CLIENT_NAME = "musicgen-rt"
 _EMPTY_LISTS = 10
+_IN_FLIGHT_SECONDS = 0.01
 
 
 class MidiError(MusicgenRTError):
@@ -126,6 +128,9 @@ class _RtMidiSource:
 
     def close(self) -> None:
         self._source.cancel_callback()
+        # A callback under way waits for the interpreter's lock, which closing the port keeps while
+        # it waits for that callback.
+        time.sleep(_IN_FLIGHT_SECONDS)
         self._source.close_port()
         self._source.delete()
 

@@ -56,14 +56,22 @@ def guide(logits: Tensor, coefficients: Tensor) -> Tensor:
     return torch.einsum("bkv,b->kv", logits, coefficients)
 
 
-def sample(logits: Tensor, noise: Tensor, parameters: Tensor) -> Tensor:
+def sample(
+    logits: Tensor, noise: Tensor, parameters: Tensor, known_top_k: int | None = None
+) -> Tensor:
     """Draw one token a codebook: logits and noise [K, V], parameters [3] -> int64 [K].
 
     `parameters` are temperature, top_k and top_p as a tensor (`parameter_tensor`), so that a
-    captured graph takes new ones without being captured again.
+    captured graph takes new ones without being captured again. A host that knows that top_p is off
+    gives `known_top_k` (from `top_k_alone`), which spares the sort; the token is the same.
     """
     temperature, top_k, top_p = parameters.unbind()
-    smallest = _smallest_kept(logits, temperature, top_k, top_p)
+    if known_top_k is None:
+        smallest = _smallest_kept(logits, temperature, top_k, top_p)
+    elif 1 <= known_top_k < logits.shape[-1]:
+        smallest = logits.topk(known_top_k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+    else:
+        return (logits + temperature * noise).argmax(-1)
     choice = (logits + temperature * noise).masked_fill(logits < smallest, -torch.inf)
     return choice.argmax(-1)
 
@@ -71,12 +79,6 @@ def sample(logits: Tensor, noise: Tensor, parameters: Tensor) -> Tensor:
 def _smallest_kept(logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
     """The smallest logit [K, 1] that top_k and top_p leave."""
     vocab_size = logits.shape[-1]
-    # On the host a value may decide what runs, and without top_p a full sort is not needed.
-    if top_p.device.type == "cpu" and top_p <= 0:
-        k = int(top_k)
-        if not 1 <= k < vocab_size:
-            return logits.new_full((1, 1), -torch.inf)
-        return logits.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     ordered = logits.sort(dim=-1, descending=True).values
     limit = torch.where(top_k < 1, vocab_size, top_k.long()).clamp(1, vocab_size)
     smallest = ordered.index_select(-1, (limit - 1).reshape(1))  # [K, 1]
@@ -87,6 +89,12 @@ def _smallest_kept(logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Te
     before = probability.cumsum(-1) - probability
     in_nucleus = kept_order & ((before < top_p) | (top_p <= 0))
     return ordered.masked_fill(~in_nucleus, torch.inf).amin(-1, keepdim=True)
+
+
+def top_k_alone(parameters: Tensor) -> int | None:
+    """top_k of parameters [3] on the host, None where top_p counts as well."""
+    _, top_k, top_p = parameters.tolist()
+    return None if top_p > 0 else int(top_k)
 
 
 def parameter_tensor(parameters: SamplingParameters) -> Tensor:

@@ -7,14 +7,14 @@ the only synchronisation is the read of the block's tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from musicgen_rt.live.sampling import guide, sample
+from musicgen_rt.live.sampling import guide, sample, top_k_alone
 from musicgen_rt.live.token_store import UNKNOWN
 from musicgen_rt.model.kv_cache import CrossCache, KVCache
 from musicgen_rt.model.lm import LM
@@ -76,7 +76,8 @@ class Stepper:
             tokens, is_finite = self._replay(block, span, cache, cross)
         else:
             inputs = [_to(tensor, self.lm.device) for tensor in block.tensors()]
-            tokens, is_finite = self._steps(inputs, span, cache, cross)
+            known = [top_k_alone(row) for row in block.parameters]
+            tokens, is_finite = self._steps(inputs, span, cache, cross, known)
         return StepResult(tokens.cpu(), is_finite.cpu())
 
     def forget_graphs(self, cache: KVCache) -> None:
@@ -89,6 +90,7 @@ class Stepper:
         span: int,
         cache: KVCache,
         cross: CrossCache | None,
+        known_top_k: Sequence[int | None] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The steps themselves: the same code runs eagerly and under capture."""
         tokens, position, noise, bias, coefficients, parameters, forced = inputs
@@ -99,7 +101,8 @@ class Stepper:
             row_bias = None if bias is None else bias[i]
             logits = self._step(tokens, position, span, cache, cross, row_bias)
             finite.append(torch.isfinite(logits).all())
-            drawn = sample(guide(logits, coefficients[i]), noise[i], parameters[i])
+            known = None if known_top_k is None else known_top_k[i]
+            drawn = sample(guide(logits, coefficients[i]), noise[i], parameters[i], known)
             tokens = torch.where(forced[i] == UNKNOWN, drawn, forced[i])
             made.append(tokens)
             position = position + 1

@@ -7,42 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.midi_backend import RtMidiBackend
+from tests.bridge.jack_keyboard import Keyboard
 from tests.bridge.jack_server import jack_server
 from tests.bridge.midi_rig import NOTE_ON, Rig, play
 
 pytestmark = pytest.mark.jack
-
-
-class Keyboard:
-    """A JACK client with a MIDI output."""
-
-    def __init__(self, server: str) -> None:
-        # Here, since the import fails where there is no JACK library.
-        import jack
-
-        self._client = jack.Client("keys", no_start_server=True, servername=server)
-        self._port = self._client.midi_outports.register("out")
-        self._queue: list[tuple[int, ...]] = []
-        self._client.set_process_callback(self._process)
-        self._client.activate()
-
-    def connect(self, target: str) -> None:
-        self._client.connect(self._port, target)
-
-    def play(self, *data: int) -> None:
-        self._queue.append(data)
-
-    def is_connected(self) -> bool:
-        return self._port.number_of_connections > 0
-
-    def unplug(self) -> None:
-        self._client.deactivate()
-        self._client.close()
-
-    def _process(self, frames: int) -> None:
-        self._port.clear_buffer()
-        while self._queue:
-            self._port.write_midi_event(0, bytes(self._queue.pop(0)))
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_f16_a_hundred_thousand_packets_and_none_takes_long(tmp_path: Path) -> N
     assert counters["handler_errors_total"] == 0, f"seed {fuzz.seed}"
     # It must be neither all garbage nor all fine.
     assert counters["malformed_total"] > PACKETS / 10
-    assert executed > PACKETS / 100
+    assert executed > PACKETS / 1000
     assert rig.send("/mgrt/version", client=rig.client(60_000))[0][0] == "/mgrt/version.reply"
 
 
