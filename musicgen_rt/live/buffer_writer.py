@@ -55,6 +55,13 @@ class BufferWriter:
         """Whether samples wait to replace what is in the buffer, or to follow a hole."""
         return self._held is not None
 
+    def lacks(self, reserve_samples: int) -> bool:
+        """Whether what is held is too little to be written."""
+        if self._held is None:
+            return False
+        first = max(self._held.first_sample, self.earliest_sample())
+        return self._held.end_sample - first < reserve_samples
+
     @property
     def end_sample(self) -> int:
         """Where the music ends that is written or held: the position of what must come next."""
@@ -101,32 +108,46 @@ class BufferWriter:
         samples = samples[:, unwanted:]
         if self._held is not None:
             self._held = self._held.with_more(first, samples)
-            return self._release(reserve_samples)
-        if not samples.shape[1]:
-            return None
-        self.buffer.write(first, samples)
-        return Written(first, self._next, is_rewrite=False)
+            return self.flush(reserve_samples)
+        return self._append(first, samples)
 
-    def _release(self, reserve_samples: int) -> Written | None:
-        """Write what is held, if there is enough of it from the commit point on."""
-        held = self._held
-        assert held is not None
+    def flush(self, reserve_samples: int) -> Written | None:
+        """Write what is held, if there is enough of it from the commit point on, and room for it.
+
+        What there is no room for yet is held on.
+        """
         for _ in range(_ATTEMPTS):
-            snapshot = self.buffer.snapshot()
-            first = max(held.first_sample, self._earliest(snapshot))
-            if held.end_sample - first < reserve_samples:
+            held, snapshot = self._held, self.buffer.snapshot()
+            if held is None:
                 return None
+            first = max(held.first_sample, self._earliest(snapshot))
+            count = min(held.end_sample, self.room_end) - first
+            if count < reserve_samples:
+                return None
+            if snapshot.commit_sample < snapshot.written_end < first:
+                return None  # there is a hole in between: the music before it is heard out
             is_rewrite = snapshot.stretch_start <= first <= snapshot.written_end
+            samples = held.samples[:, first - held.first_sample :]
             try:
                 if not is_rewrite:
                     self.buffer.start_stretch(first)
-                samples = held.samples[:, first - held.first_sample :]
-                self.buffer.write(first, samples, self.fade_samples)
+                self.buffer.write(first, samples[:, :count], self.fade_samples)
             except BehindCommitError:
                 continue
-            self._held = None
-            return Written(first, held.end_sample, is_rewrite)
+            self._hold(first + count, samples[:, count:])
+            return Written(first, first + count, is_rewrite)
         return None
+
+    def _append(self, first: int, samples: Samples) -> Written | None:
+        count = max(0, min(samples.shape[1], self.room_end - first))
+        if count:
+            self.buffer.write(first, samples[:, :count])
+        self._hold(first + count, samples[:, count:])
+        return Written(first, first + count, is_rewrite=False) if count else None
+
+    def _hold(self, first: int, samples: Samples) -> None:
+        """Keep what there was no room for; without any, what comes is appended."""
+        self._held = _Held(first, samples) if samples.shape[1] else None
 
 
 @dataclass(frozen=True)

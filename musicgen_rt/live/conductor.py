@@ -92,6 +92,7 @@ class Conductor:
             self._run(action, targets[id(action)])
             if action.frame is None:
                 self._last_free = (player.splice, targets[id(action)])
+        self.stage.melody.tell()
 
     def _free_frame(self) -> int:
         """Where a change without a frame begins: not before an earlier one, so the last counts."""
@@ -113,9 +114,10 @@ class Conductor:
         player = self.stage.player
         if player.writer.is_holding:
             return False
-        ahead = player.writer.end_sample - player.buffer.snapshot().commit_sample
-        wanted = min(_SETTLED_FRAMES, player.pace.lead_frames // 2)
-        return ahead >= wanted * player.hop_samples
+        snapshot = player.buffer.snapshot()
+        ahead = (player.writer.end_sample - snapshot.commit_sample) / player.hop_samples
+        horizon = (snapshot.commit_sample - snapshot.reader_sample) / player.hop_samples
+        return ahead >= min(_SETTLED_FRAMES, player.pace.lead_frames / 2 - horizon)
 
     def _due_jump(self) -> Action | None:
         """The next jump whose frame is reached; the sound before it must be complete."""

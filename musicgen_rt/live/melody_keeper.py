@@ -35,6 +35,7 @@ class MelodyKeeper:
         self.engine = engine
         self._before = MelodyState()
         self._turned: list[_Turned] = []
+        self._untold: int | None = None
 
     def at(self, frame: int) -> MelodyState:
         """What is asked at a frame."""
@@ -43,7 +44,7 @@ class MelodyKeeper:
     def change(self, frame: int, turn: Turn) -> None:
         """Turn the state at `frame` into another; what was set for later frames is set again.
 
-        Raises what `turn` raises, before anything is changed.
+        The score is told by `tell`. Raises what `turn` raises, before anything is changed.
         """
         at = bisect_right(self._turned, frame, key=_frame_of)
         old = self._state_before(at)
@@ -52,14 +53,36 @@ class MelodyKeeper:
             return
         later, self._turned[at:] = self._turned[at:], [_Turned(frame, turn, new)]
         if new.sounds_other_than(old):
-            self.lay(frame)
+            self._must_tell(frame)
         for one in later:
             with suppress(MusicgenRTError):  # it makes no sense any more after this change
-                self._turned.append(_Turned(one.frame, one.turn, one.turn(self.at(one.frame))))
-                self.lay(one.frame)
+                state = one.turn(self.at(one.frame))
+                self._turned.append(_Turned(one.frame, one.turn, state))
+                if state.sounds_other_than(one.state):
+                    self._must_tell(one.frame)
         self._forget()
 
-    def lay(self, frame: int) -> None:
+    def is_listening_from(self, frame: int) -> bool:
+        """Whether notes are followed or captured at `frame`, or later as far as is known."""
+        modes = [one.state.mode for one in self._turned if one.frame > frame]
+        return any(mode in ("follow", "loop") for mode in (self.at(frame).mode, *modes))
+
+    def tell(self) -> None:
+        """Tell the score what has changed; many notes at once cost it no more than one."""
+        if self._untold is not None:
+            self._lay_from(self._untold)
+
+    def _must_tell(self, frame: int) -> None:
+        self._untold = frame if self._untold is None else min(frame, self._untold)
+
+    def _lay_from(self, frame: int) -> None:
+        """Tell the score what the melody does from `frame` on."""
+        self._untold = None
+        later = sorted({one.frame for one in self._turned if one.frame > frame})
+        for at in (frame, *later):
+            self._lay(at)
+
+    def _lay(self, frame: int) -> None:
         """Tell the score what the melody does from `frame` on, if nothing more is played."""
         timeline = self.engine.timeline
         assert timeline is not None
@@ -73,15 +96,14 @@ class MelodyKeeper:
 
     def lay_again(self, frame: int) -> None:
         """The timeline has changed from `frame` on: what is laid out in beats moves with it."""
-        later = [one.frame for one in self._turned if one.frame > frame]
-        for at in (frame, *later):
-            if self.at(at).mode in ("loop", "file"):
-                self.lay(at)
+        later = (one.state.mode for one in self._turned if one.frame > frame)
+        if {"loop", "file"} & {self.at(frame).mode, *later}:
+            self._lay_from(frame)
 
     def go_back(self, frame: int) -> None:
         """The stream went back to `frame` with the controls of then."""
         self._truncate(frame)
-        self.lay(frame)
+        self._lay_from(frame)
 
     def lifted(self, frame: int, origin: int | None = None) -> MelodyState:
         """What is asked at a frame, as though `origin`, or it itself, were frame 0 and beat 0."""
@@ -93,7 +115,7 @@ class MelodyKeeper:
         self._truncate(frame)
         state = lifted.moved(frame, self._beat(frame))
         self._turned.append(_Turned(frame, lambda _: state, state))
-        self.lay(frame)
+        self._lay_from(frame)
 
     def begin(self, lifted: MelodyState, frame: int) -> None:
         """The engine has begun another session, which goes on at `frame`."""

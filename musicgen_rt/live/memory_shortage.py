@@ -36,11 +36,16 @@ def shrink(stage: Stage) -> str | None:
         compile_step=old.compile_step,
         prefill_chunk_frames=old.prefill_chunk_frames,
     )
-    bar = stage.newest_bar()
-    if bar is None or bar < stage.engine.earliest_return:
+    player, timeline = stage.player, stage.engine.timeline
+    if timeline is None or player.frozen is not None:
+        return None
+    # The sound before it must be complete.
+    heard_to = max(0, stage.engine.next_frame - player.settle_frames)
+    bar = timeline.last_bar_start_at_or_before(heard_to)
+    if bar < player.splice.stream_frame:
         return None
     kept = stage.take(bar)
-    frame = stage.player.splice.to_session(bar)
+    frame = player.splice.to_session(bar)
     model = stage.engine.model
     stage.engine.parts.pool.keep_only(None)
     try:

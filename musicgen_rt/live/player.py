@@ -149,6 +149,10 @@ class Player:
         samples = loop.samples(first, round(_LOOP_PIECE_SECONDS * self.buffer.rate_hz))
         return Heard(first, samples, self._put(samples))
 
+    def flush(self) -> Written | None:
+        """Write what waits for room, or for the playhead to get there; what came to be written."""
+        return self.writer.flush(self.pace.reserve_frames * self.hop_samples)
+
     def _put(self, samples: Samples) -> Written | None:
         return self.writer.put(samples, self.pace.reserve_frames * self.hop_samples)
 

@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.pipe import Pipe
@@ -26,7 +26,7 @@ from musicgen_rt.live.worker_outbox import Outbox
 from musicgen_rt.live.worker_sender import Sender
 
 # A call into the libraries cannot be interrupted: after this the process ends in the middle of it.
-_LEAVE_SECONDS = 0.7
+_LEAVE_SECONDS = 0.5
 _LAST_WORDS_SECONDS = 0.3
 _START_SECONDS = 60.0
 
@@ -81,15 +81,22 @@ def _heed_signals(inbox: Inbox) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: inbox.close())
 
 
+def leave(exit_code: int) -> NoReturn:
+    """End the process at once: the libraries' own farewell may take as long as all the rest."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
 def _leave_soon() -> None:
     """End the process even if the engine's loop does not come round any more."""
 
-    def leave() -> None:
+    def wait_and_leave() -> None:
         time.sleep(_LEAVE_SECONDS)
-        os._exit(EXIT_OK)
+        leave(EXIT_OK)
 
-    threading.Thread(target=leave, name="watchdog", daemon=True).start()
+    threading.Thread(target=wait_and_leave, name="watchdog", daemon=True).start()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -243,7 +243,8 @@ def _always_heard(_: Stage) -> bool:
 
 
 def _nobody_follows(stage: Stage) -> bool:
-    return stage.melody.at(stage.player.stream_end).mode in ("off", "file")
+    player = stage.player
+    return not stage.melody.is_listening_from(player.stream_frame_of(player.free_frame()))
 
 
 _UNHEARD: Mapping[str, Callable[[Stage], bool]] = {

@@ -22,7 +22,7 @@ from musicgen_rt.live.player import Heard
 from musicgen_rt.live.worker_exit import EXIT_ENGINE, GiveUpError
 from musicgen_rt.live.worker_outbox import Outbox
 
-_FIRST_BACK_FRAMES = 8
+_BACK_FRAMES_A_TRY = 8
 _TRIES_BEFORE_NEW_WINDOW = 3
 _TRIES_BEFORE_NEW_STREAM = 6
 _MOST_TRIES = 9
@@ -82,7 +82,7 @@ class Faults:
         if self._tries > _TRIES_BEFORE_NEW_STREAM:
             stage.begin(stage.fresh_session(), 0, player.free_bar())
         else:
-            back_frames = _FIRST_BACK_FRAMES << min(self._tries, 5)
+            back_frames = _BACK_FRAMES_A_TRY * self._tries
             target = max(error.frame - back_frames, player.splice.stream_frame)
             target = max(min(target, player.engine.next_frame), player.engine.earliest_return)
             player.go_back(player.splice.to_session(target))

@@ -99,6 +99,9 @@ class WorkerLoop:
             self.conductor.carry_out()
         if player.is_behind:
             self._skip()
+        written = player.flush()
+        if written is not None:
+            self._outbox.written(written)
         if not self._wants_music():
             return
         if not self._has_begun:  # compiles, captures graphs, reads a window
@@ -132,7 +135,7 @@ class WorkerLoop:
         chunk_samples = player.pace.chunk_frames * player.hop_samples
         if player.writer.end_sample + chunk_samples > player.writer.room_end:
             return False
-        if player.writer.is_holding:
+        if player.writer.lacks(player.pace.reserve_frames * player.hop_samples):
             return True
         wanted_to = self.conductor.frames_wanted_to()
         if wanted_to is not None and player.next_frame < wanted_to:

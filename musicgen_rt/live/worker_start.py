@@ -19,7 +19,6 @@ from musicgen_rt.live.melody_state import MelodyState
 from musicgen_rt.live.pace import DEFAULT_LEAD_MS
 from musicgen_rt.live.player import Clock
 from musicgen_rt.live.resume_file import kept_take
-from musicgen_rt.live.score import PARAMETERS
 from musicgen_rt.live.session import Session
 from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_commands import prepare
@@ -98,6 +97,7 @@ def set_stage(
             prepare(command, stage).run(frame)
         except MusicgenRTError as error:
             outbox.error("state", f"{command.name}: {error}", frame)
+    stage.melody.tell()
     return stage, is_resumed
 
 
@@ -132,7 +132,6 @@ def ready_facts(stage: Stage, device: str) -> dict[str, Any]:
     """What control is told about the model that plays."""
     model = stage.engine.model
     config, conditioning = model.config, model.config.frame_conditioning
-    score = stage.engine.session.stream.score
     return {
         "model": model.source,
         "device": device,
@@ -147,5 +146,5 @@ def ready_facts(stage: Stage, device: str) -> dict[str, Any]:
         "has_clock": conditioning is not None and conditioning.clock is not None,
         "has_chroma": conditioning is not None and conditioning.chroma,
         "has_melody": config.kind == "melody",
-        "params": {name: score.target_at(name, stage.player.stream_end) for name in PARAMETERS},
+        "params": stage.controls()["params"],
     }

@@ -45,16 +45,16 @@ def test_f01_a_slow_model_is_reported_and_comes_back_on_bar_lines(
     rig.live(400)
     reports = errors(rig, "deficit")
     assert reports, "the lead of 0.6 s lasts for 3 s at 0.8 x real time"
-    assert "40 frames a second and 50 are played" in str(reports[0]["text"])
+    assert "40 frames a second and 50 are played" in str(reports[-1]["text"])
     assert rig.loop._vitals()["deficits"] >= len(reports)
     assert rig.player.pace.is_too_slow
     assert 39 <= rig.player.pace.steps_per_second <= 41
     heard = rig.heard[0]
     begins = np.nonzero(np.isnan(heard[:-1]) & ~np.isnan(heard[1:]))[0] + 1
     assert len(begins) >= 2
-    for begin in begins:  # each stretch begins on a bar line, with a short lead-in
-        from_line = (begin + rig.heard_from + rig.player.writer.fade_samples) / HOP % BAR
-        assert from_line == pytest.approx(0, abs=0.01)
+    for begin in begins:  # each stretch begins on a bar line, with a short lead-in if it has one
+        before_line = -(begin + rig.heard_from) % (BAR * HOP)
+        assert before_line in (0, rig.player.writer.fade_samples)
     assert np.isnan(heard).mean() < 0.35, "four fifths of the music can be made"
 
 
@@ -156,8 +156,9 @@ def test_f06_nan_is_not_written_but_counted_and_played_otherwise(
 
 def test_f06_a_cache_full_of_nan_is_left_behind(rig: Rig, stand_in: StandIn) -> None:
     rig.play(60)
-    stand_in.nan_at_steps = range(stand_in.step, stand_in.step + 70)
+    stand_in.nan_at_steps = range(stand_in.step, stand_in.step + 80)
     rig.play(60)
+    assert 4 <= rig.faults.counts.non_finite <= 6
     assert rig.stage.engine.windows_rolled == 1, "what the model sees is read anew"
     assert not np.isnan(rig.heard).any()
 

@@ -182,7 +182,8 @@ class _Decoder(FrameDecoder):
 def follow_file(stand_in: StandIn, path: Path) -> None:
     """Let a JSON file set the stand-in's fields, read again whenever it changes.
 
-    "error_at_step" and "error" ("oom", "cuda" or "bug") stand for `errors_at_steps`.
+    "error_at_step" and "error" ("oom", "cuda" or "bug") stand for `errors_at_steps`. A step "now"
+    is the next one.
     """
     last: list[float] = [0.0]
 
@@ -192,6 +193,7 @@ def follow_file(stand_in: StandIn, path: Path) -> None:
             return
         last[0] = changed
         values = json.loads(path.read_text() or "{}")
+        values = {k: stand_in.step - 1 if v == "now" else v for k, v in values.items()}
         kind, at = values.pop("error", None), values.pop("error_at_step", None)
         if kind is not None and at is not None:
             stand_in.errors_at_steps[at] = error_of(kind)

@@ -7,11 +7,10 @@ MUSICGEN_RT_STAND_IN names a JSON file with what the stand-in shall do, see `sta
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from musicgen_rt.live.worker import main
+from musicgen_rt.live.worker import leave, main
 
 FILE_VARIABLE = "MUSICGEN_RT_STAND_IN"
 
@@ -29,4 +28,4 @@ def load(source: str, **options: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load=load))
+    leave(main(load=load))
