@@ -49,7 +49,7 @@ def test_every_sample_that_leaves_is_good_and_when_it_is_heard_is_known() -> Non
         playout.wait_for("applied", lambda m: m["id"] == 3)
         playout.wait_for("heartbeat", lambda m: m["peak_db"] > -7)
         playout.send(type="devices", id=5)
-        assert playout.wait_for("applied")["devices"] == ["system"]
+        assert "system" in playout.wait_for("applied")["devices"]
         playout.send(type="device", id=4, name="elsewhere")
         assert "no device is named 'elsewhere'" in playout.wait_for("failed")["reason"]
         playout.send(type="quit")
