@@ -64,7 +64,7 @@ class Pace:
     def chunk_frames(self) -> int:
         """How many frames to make in one call: few where they take long."""
         low, high = _CHUNK_FRAMES_RANGE
-        return max(low, min(high, int(_CALL_SECONDS * self.steps_per_second)))
+        return max(low, min(high, round(_CALL_SECONDS * self.steps_per_second)))
 
     @property
     def reserve_frames(self) -> int:

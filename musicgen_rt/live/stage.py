@@ -22,8 +22,8 @@ from musicgen_rt.live.score import NUM_SLOTS, PARAMETERS, Score
 from musicgen_rt.live.session import Session
 from musicgen_rt.model.codec_frames import ENCODER_LOOKAHEAD_FRAMES
 
-# Told by a message of its own.
-_LEAD = ("context_bars",)
+# How much is kept at a roll is told by a message of its own.
+_PARAMETERS = tuple(name for name in PARAMETERS if name != "context_bars")
 _SWITCH = {True: "on", False: "off", None: "free"}
 
 
@@ -185,9 +185,7 @@ class Stage:
             "prompts": {str(slot): score.target_at(f"prompt/{slot}", end) for slot in slots},
             "weights": {str(slot): score.target_at(f"weight/{slot}", end) for slot in slots},
             "negative": score.target_at("negative", end),
-            "params": {
-                name: score.target_at(name, end) for name in PARAMETERS if name not in _LEAD
-            },
+            "params": {name: score.target_at(name, end) for name in _PARAMETERS},
             "attributes": {
                 name: _SWITCH[score.target_at(f"attribute/{name}", end)] for name in names
             },
