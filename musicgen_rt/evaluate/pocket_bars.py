@@ -1,8 +1,9 @@
 """Where the bar lines of a take lie, if its beats are where they were asked for.
 
 Told the beats, but not which of them is a downbeat, the judge folds onsets and changes of harmony
-at a bar's length and says which fold looks like a bar: 3 or 4 beats long, begun on which beat. It
-learned that from clips of the generator and their codec's version, and never sees the model.
+at a bar's length and says how much each fold looks like a bar: 3 or 4 beats long, begun on which
+beat. It learned that from clips of the generator and their codec's version, and never sees the
+model.
 """
 
 from __future__ import annotations
@@ -57,14 +58,6 @@ class Beats:
         return Beats(self.tatums[:, part], self.changes[:, part], self.low[part])
 
 
-@dataclass(frozen=True)
-class BarGuess:
-    """The bar that fits best: its length in beats and the beat, 0 up, on which it begins."""
-
-    beats_per_bar: int
-    shift: int
-
-
 class BarJudge:
     """One classifier a metre. Deterministic by its seed."""
 
@@ -76,35 +69,31 @@ class BarJudge:
             )
             for meter in METERS
         }
+        # How often a fold is a bar among the lessons: metres differ in that.
+        self._usual = dict.fromkeys(METERS, 0.0)
 
     def fit(self, rows: dict[int, tuple[Array, NDArray[np.bool_]]]) -> None:
         """Learns from rows of `training_folds`, by metre."""
         for meter, (features, is_bar) in rows.items():
             self._classifiers[meter].fit(features, is_bar)
+            self._usual[meter] = _log_odds(float(is_bar.mean()))
 
     def shift(self, beats: Beats, meter: int) -> int | None:
         """The beat on which bars of a known length begin; None if there is not one whole bar."""
-        chances = self._chances(beats, meter)
-        return int(np.argmax(chances)) if chances else None
+        evidence = self.evidence(beats, meter)
+        return None if evidence is None else int(evidence.argmax())
 
-    def guess(self, beats: Beats) -> BarGuess | None:
-        """The likeliest bar of any length."""
-        chances = {
-            (meter, shift): chance
-            for meter in METERS
-            for shift, chance in enumerate(self._chances(beats, meter))
-        }
-        if not chances:
-            return None
-        return BarGuess(*max(chances, key=lambda bar: chances[bar]))
+    def evidence(self, beats: Beats, meter: int) -> Array | None:
+        """For bars of `meter` beats begun on each of its beats [meter]: log odds over the usual.
 
-    def _chances(self, beats: Beats, meter: int) -> list[float]:
+        None if there is not one whole bar.
+        """
         folds = [fold(beats, meter, shift) for shift in range(meter)]
         whole = [features for features in folds if features is not None]
         if len(whole) < meter:
-            return []
+            return None
         chances = self._classifiers[meter].predict_proba(np.array(whole))[:, 1]
-        return [float(chance) for chance in chances]
+        return np.array([_log_odds(float(chance)) - self._usual[meter] for chance in chances])
 
 
 def training_folds(beats: Beats, meter: int) -> Iterator[tuple[int, Array, bool]]:
@@ -197,3 +186,7 @@ def _per_beat(rows: Array, grid: BeatGrid, numbers: NDArray[np.int64]) -> Array:
     begin, end = places[:-1], np.minimum(np.maximum(places[1:], places[:-1] + 1), rows.shape[1])
     means: Array = ((sums[:, end] - sums[:, begin]) / np.maximum(end - begin, 1)).T
     return means
+
+
+def _log_odds(chance: float) -> float:
+    return float(np.log((chance + 1e-6) / (1.0 - chance + 1e-6)))

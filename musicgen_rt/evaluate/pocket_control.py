@@ -94,6 +94,7 @@ def evaluate_control(stage: Stage, prompts: int) -> dict[str, Any]:
         "groups": {name: len(_group(verdicts[GENERATOR], name)) for name in GROUPS},
         "phase_bias_ms": round(1000 * stage.judges.phase.bias_seconds, 1),
         "figures": tabulated(verdicts),
+        "takes": [_row(verdict) for verdict in verdicts[MODEL]],
     }
 
 
@@ -154,6 +155,25 @@ def _another_request(takes: Sequence[Take], index: int) -> Take:
     if takes[index].request.melody:
         others = [other for other in others if other.request.melody] or others
     return others[0] if others else takes[index]
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    """One take of the model: what was asked for and what was heard."""
+    request, agreeing, frames = verdict.request, *verdict.melody
+    late = verdict.late_seconds
+    return {
+        "seed": request.seed,
+        "prompt": request.prompt,
+        "bpm": [request.bpm, round(verdict.tempo.bpm, 2)],
+        "late_ms": None if late is None else round(1000 * late, 1),
+        "bar_shift": verdict.bar_shift,
+        "style": [request.style, verdict.content.style],
+        "parts": {
+            role: [asked, round(verdict.content.role_chances[role], 3)]
+            for role, asked in request.roles.items()
+        },
+        "melody_agreement": round(agreeing / frames, 4) if frames else None,
+    }
 
 
 def _told(player: Player) -> dict[str, Any]:

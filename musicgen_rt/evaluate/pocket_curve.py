@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A share of the settled level that counts as having followed.
-_FOLLOWED_PART = 0.9
+_FOLLOWED_PART = 0.75
 # What settles below this does not follow.
 _SETTLED_SHARE = 0.5
 
@@ -39,17 +39,17 @@ class Curve:
 
     @property
     def followed_after_seconds(self) -> float | None:
-        """When it comes to stay at 90 % of what it settles to; None if that is no following.
+        """When it comes to stay at 75 % of what it settles to; None if that is no following.
 
-        Each moment counts with its two neighbours, and the second half counts as settled, so that
-        one doubtful moment late in the curve does not.
+        0 if it is there from the first moment on. Each moment counts with its two neighbours, and
+        the second half counts as settled, so that one doubtful moment late in the curve does not.
         """
         settled = self.settled
         if settled is None or settled < _SETTLED_SHARE:
             return None
         first_half = _smoothed(np.array(self.shares))[: len(self.shares) // 2]
         below = np.flatnonzero(first_half < _FOLLOWED_PART * settled)
-        return self.seconds[int(below[-1]) + 1 if len(below) else 0]
+        return self.seconds[int(below[-1]) + 1] if len(below) else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The curve and what it comes to."""

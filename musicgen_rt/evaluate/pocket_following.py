@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from musicgen_rt.evaluate.pocket_bars import METERS, WINDOW_BEATS, BarGuess, beats_of
+from musicgen_rt.evaluate.pocket_bars import METERS, WINDOW_BEATS, beats_of
 from musicgen_rt.evaluate.pocket_bend import bent, joined, steady_grid
-from musicgen_rt.evaluate.pocket_control import GENERATOR, MODEL, Stage
+from musicgen_rt.evaluate.pocket_control import CODEC, GENERATOR, MODEL, Stage
 from musicgen_rt.evaluate.pocket_curve import Curve, share_curve
 from musicgen_rt.evaluate.pocket_hearing import Array, listen
 from musicgen_rt.evaluate.pocket_judges import Judges
-from musicgen_rt.evaluate.pocket_lag import lags_seconds
+from musicgen_rt.evaluate.pocket_lag import LAG_WINDOW_BEATS, lags_seconds
 from musicgen_rt.evaluate.pocket_live import beat_at, live_takes, play_with_change
 from musicgen_rt.evaluate.pocket_melody import FRAME_RATE_HZ, REST, asked_classes, heard_classes
 from musicgen_rt.evaluate.pocket_pieces import Take
@@ -104,7 +104,7 @@ def _tempo_change(
         role="drums",
         seeds_later=_TEMPO_SEEDS,
     )
-    lags: dict[str, list[Array]] = {MODEL: [], GENERATOR: []}
+    lags: dict[str, list[Array]] = {MODEL: [], GENERATOR: [], CODEC: []}
     since = np.zeros(0)
     for index, source in enumerate(sources):
         steady = steady_grid(bpm[0], BEATS_PER_BAR, seconds)
@@ -115,8 +115,11 @@ def _tempo_change(
         grid = played.request.grid
         beat = beat_at(grid, change)
         lags[MODEL].append(lags_seconds(played, beat))
-        lags[GENERATOR].append(lags_seconds(bent(source, grid, seconds), beat))
-        since = np.asarray(grid.seconds(beat + np.arange(len(lags[MODEL][-1])))) - change
+        true = bent(source, grid, seconds)
+        lags[GENERATOR].append(lags_seconds(true, beat))
+        lags[CODEC].append(lags_seconds(stage.through(true), beat))
+        middles = beat + LAG_WINDOW_BEATS / 2 + np.arange(len(lags[MODEL][-1]))
+        since = np.asarray(grid.seconds(middles)) - change
     return {"bpm": list(bpm)} | {name: _lag_report(rows, since) for name, rows in lags.items()}
 
 
@@ -136,7 +139,7 @@ def _meter(stage: Stage, takes: int) -> dict[str, Any]:
     waltzes = live_takes(
         stage, takes, seconds, meter=meters[1], role="drums", seeds_later=_WALTZ_SEEDS
     )
-    rows: dict[str, list[list[bool]]] = {MODEL: [], GENERATOR: []}
+    rows: dict[str, list[list[bool]]] = {MODEL: [], GENERATOR: [], CODEC: []}
     for index, (source, waltz) in enumerate(zip(sources, waltzes, strict=True)):
         bpm = source.request.bpm
 
@@ -149,22 +152,28 @@ def _meter(stage: Stage, takes: int) -> dict[str, Any]:
         beat = beat_at(played.request.grid, change)
         rest = bent(waltz, steady_grid(bpm, meters[1], seconds), seconds - change)
         rows[MODEL].append(_waltz_windows(stage.judges, played, beat))
-        rows[GENERATOR].append(_waltz_windows(stage.judges, joined(source, rest, change), beat))
+        true = joined(source, rest, change)
+        rows[GENERATOR].append(_waltz_windows(stage.judges, true, beat))
+        rows[CODEC].append(_waltz_windows(stage.judges, stage.through(true), beat))
     bar_seconds = meters[1] * 60.0 / float(np.median([take.request.bpm for take in sources]))
-    since = [bar_seconds * bar for bar in range(max(map(len, rows[MODEL]), default=0))]
+    half_window = WINDOW_BEATS / meters[1] / 2
+    since = [bar_seconds * (bar + half_window) for bar in range(len(rows[MODEL][0]))]
     return {"beats_per_bar": list(meters)} | {
         name: share_curve(windows, since).to_json() for name, windows in rows.items()
     }
 
 
 def _waltz_windows(judges: Judges, take: Take, change_beat: int) -> list[bool]:
-    """Whether each stretch of four bars of three, from the change on, is heard as such."""
+    """Whether each twelve beats from the change on are rather bars of three than still of four."""
     beats = beats_of(listen(take), take.request.grid)
     last = beats.count - WINDOW_BEATS
-    return [
-        judges.bars.guess(beats.cut(first, WINDOW_BEATS)) == BarGuess(METERS[0], 0)
-        for first in range(change_beat, last + 1, METERS[0])
-    ]
+    windows = []
+    for first in range(change_beat, last + 1, METERS[0]):
+        part = beats.cut(first, WINDOW_BEATS)
+        new, old = (judges.bars.evidence(part, meter) for meter in METERS)
+        assert new is not None and old is not None
+        windows.append(bool(new[0] > old[(change_beat - first) % METERS[1]]))
+    return windows
 
 
 def _melody(stage: Stage, takes: int) -> dict[str, Any]:
@@ -173,7 +182,8 @@ def _melody(stage: Stage, takes: int) -> dict[str, Any]:
     sources = live_takes(
         stage, takes + 1, seconds, meter=BEATS_PER_BAR, role="lead", seeds_later=_MELODY_SEEDS
     )
-    bins: dict[str, list[tuple[Array, Array]]] = {MODEL: [], GENERATOR: [], OLD_MELODY: []}
+    performers = (MODEL, GENERATOR, CODEC, OLD_MELODY)
+    bins: dict[str, list[tuple[Array, Array]]] = {name: [] for name in performers}
     for index, (source, other) in enumerate(pairwise(sources)):
         notes = melody_of(other.request.melody, seconds)
 
@@ -186,6 +196,7 @@ def _melody(stage: Stage, takes: int) -> dict[str, Any]:
         true = joined(source, other, change).cut(0.0, seconds)
         bins[MODEL].append(_agreement_by_bin(played.against(true.request), change))
         bins[GENERATOR].append(_agreement_by_bin(true, change))
+        bins[CODEC].append(_agreement_by_bin(stage.through(true), change))
         bins[OLD_MELODY].append(_agreement_by_bin(played, change))
     return {name: _bin_curve(rows).to_json() for name, rows in bins.items()}
 
@@ -196,7 +207,7 @@ def _bin_curve(rows: Sequence[tuple[Array, Array]]) -> Curve:
     agreeing = sum((ours[:count] for ours, _ in rows), np.zeros(count))
     frames = sum((asked[:count] for _, asked in rows), np.zeros(count))
     shares = agreeing / np.maximum(frames, 1.0)
-    return Curve.of((_MELODY_BIN_SECONDS * np.arange(count)).tolist(), shares.tolist())
+    return Curve.of((_MELODY_BIN_SECONDS * (np.arange(count) + 0.5)).tolist(), shares.tolist())
 
 
 def _agreement_by_bin(take: Take, change_seconds: float) -> tuple[Array, Array]:

@@ -20,6 +20,8 @@ BINS_PER_OCTAVE = 12
 # The bands of `onsets`, as edges in mel bands: kick and bass, snare and chords, ..., hats.
 ONSET_EDGES = (0, 6, 16, 32, 48, 64)
 
+# In bins: below F#3, up to C5, above.
+_NOTE_RANGES = ((0, 18), (18, 36), (36, CQT_BINS))
 _FFT_SAMPLES = 2048
 _LOWEST_HZ, _HIGHEST_HZ = 30.0, 15_000.0
 _LOWEST_NOTE_HZ = 65.40639  # C2
@@ -29,11 +31,16 @@ _SILENCE_DB = -90.0
 
 @dataclass(frozen=True)
 class Hearing:
-    """`log_mel` [64, T] in dB at 100 Hz, `onsets` [5, T] beside it, `cqt` [72, T'] at 50 Hz."""
+    """`log_mel` [64, T] in dB at 100 Hz, `cqt` [72, T'] at 50 Hz.
+
+    Beside the mel bands, `onsets` [5, T] is what begins in five of their ranges, and
+    `note_onsets` [3, T] which notes begin: low, middle and high.
+    """
 
     log_mel: Array
-    onsets: Array
     cqt: Array
+    onsets: Array
+    note_onsets: Array
     seconds: float
 
 
@@ -60,7 +67,9 @@ def listen(take: Take) -> Hearing:
             bins_per_octave=BINS_PER_OCTAVE,
         )
     ).astype(np.float64)
-    return Hearing(log_mel, _onsets(log_mel, rate_hz), cqt, take.seconds)
+    return Hearing(
+        log_mel, cqt, _onsets(log_mel, rate_hz), _note_onsets(cqt, log_mel.shape[1]), take.seconds
+    )
 
 
 def audible(log_mel: Array, range_db: float = _RANGE_DB) -> Array:
@@ -74,6 +83,19 @@ def _onsets(log_mel: Array, rate_hz: int) -> Array:
         S=audible(log_mel), sr=rate_hz, channels=list(ONSET_EDGES), center=False
     )
     return strengths.astype(np.float64)
+
+
+def _note_onsets(cqt: Array, frames: int) -> Array:
+    """Rises of notes, mean over each range, at the mel bands' rate: [3, frames]."""
+    levels = np.log1p(100.0 * cqt / (cqt.max() + 1e-9))
+    rises = np.maximum(np.diff(levels, axis=1, prepend=levels[:, :1]), 0.0)
+    places = np.arange(frames) * (CQT_RATE_HZ / MEL_RATE_HZ)
+    return np.array(
+        [
+            np.interp(places, np.arange(cqt.shape[1]), rises[low:high].mean(axis=0))
+            for low, high in _NOTE_RANGES
+        ]
+    )
 
 
 def onset_envelope(samples: Samples, rate_hz: int, hop_samples: int, window: int) -> Array:

@@ -123,7 +123,8 @@ def lateness_seconds(beats: Array, grid: BeatGrid) -> float:
 
 def _strengths(hearing: Hearing, grid: BeatGrid) -> Array:
     """Onset strength around every place of every whole beat, [bands, beats x places]."""
-    onsets = hearing.onsets / (hearing.onsets.mean(axis=1, keepdims=True) + 1e-6)
+    onsets = np.vstack([hearing.onsets, hearing.note_onsets])
+    onsets = onsets / (onsets.mean(axis=1, keepdims=True) + 1e-6)
     beats = max(0, int(np.floor(float(grid.beats(hearing.seconds - _END_SECONDS)))))
     turns = np.arange(beats * PLACES_PER_BEAT) / PLACES_PER_BEAT
     half = 0.5 / PLACES_PER_BEAT

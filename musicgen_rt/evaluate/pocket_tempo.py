@@ -8,7 +8,6 @@ of a candidate's period? The judge never sees a clock, a style or the model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import librosa
@@ -30,8 +29,8 @@ CANDIDATES_BPM: Array = np.exp(
 # A candidate this near the truth is one, in training.
 _NEAR_PART = 0.012
 _OTHERS_KEPT = 0.35
-# How far the fit of tracked beats may move a candidate.
-_REFINED_PART = 0.03
+# Neighbours of the best candidate that have a say in where exactly the tempo is.
+_AROUND = 2
 _ENVELOPE_HOP_SAMPLES = 320
 _ENVELOPE_WINDOW = 2048
 _FEWEST_BEATS = 6
@@ -41,7 +40,7 @@ LEVELS = (1.0, 2.0, 0.5, 3.0, 1 / 3, 1.5, 2 / 3, 4 / 3, 0.75)
 
 @dataclass(frozen=True)
 class TempoGuess:
-    """`bpm` after the fit, `confidence` 0-1, and `plain_bpm`: librosa's alone, for comparison."""
+    """`bpm`, `confidence` 0-1, and `plain_bpm`: librosa's alone, for comparison."""
 
     bpm: float
     confidence: float
@@ -64,12 +63,10 @@ class TempoJudge:
         """The tempo of a take."""
         chances = self._classifier.predict_proba(candidate_features(hearing))[:, 1]
         best = int(chances.argmax())
-        envelope = onset_envelope(
-            take.samples, take.rate_hz, _ENVELOPE_HOP_SAMPLES, _ENVELOPE_WINDOW
-        )
-        rate_hz = take.rate_hz / _ENVELOPE_HOP_SAMPLES
-        refined = _fitted_bpm(envelope, rate_hz, float(CANDIDATES_BPM[best]), _REFINED_PART)
-        return TempoGuess(refined, float(chances[best]), _plain_bpm(envelope, rate_hz))
+        near = slice(max(0, best - _AROUND), best + _AROUND + 1)
+        # Between candidates, by how likely the best one's neighbours are.
+        bpm = float(np.exp(np.average(np.log(CANDIDATES_BPM[near]), weights=chances[near])))
+        return TempoGuess(bpm, float(chances[best]), _plain_bpm(take))
 
 
 def candidate_features(hearing: Hearing) -> Array:
@@ -118,24 +115,18 @@ def _repetition(onsets: Array) -> Array:
     return repetition
 
 
-def _plain_bpm(envelope: Array, rate_hz: float) -> float:
-    """librosa's tempo with a wide uniform prior, refined by its own beats."""
+def _plain_bpm(take: Take) -> float:
+    """librosa's tempo with a wide uniform prior, refined by the slope of its beats."""
+    envelope = onset_envelope(take.samples, take.rate_hz, _ENVELOPE_HOP_SAMPLES, _ENVELOPE_WINDOW)
+    rate_hz = take.rate_hz / _ENVELOPE_HOP_SAMPLES
     prior = scipy.stats.uniform(_LOWEST_BPM, _HIGHEST_BPM - _LOWEST_BPM)
-    hop, rate = 1, rate_hz
-    bpm = float(
-        librosa.feature.tempo(onset_envelope=envelope, sr=rate, hop_length=hop, prior=prior)[0]
-    )
-    return _fitted_bpm(envelope, rate_hz, bpm, 0.1)
-
-
-def _fitted_bpm(envelope: Array, rate_hz: float, bpm: float, part: float) -> float:
-    """The slope of the beats that librosa tracks near `bpm`; `bpm` itself if that is far off."""
-    beats = tracked_beats(envelope, rate_hz, bpm)
+    [bpm] = librosa.feature.tempo(onset_envelope=envelope, sr=rate_hz, hop_length=1, prior=prior)
+    beats = tracked_beats(envelope, rate_hz, float(bpm))
     if len(beats) < _FEWEST_BEATS:
-        return bpm
-    slope = robust_period(beats)
-    fitted = 60.0 / slope if slope > 0 else bpm
-    return fitted if is_within(fitted, bpm, part) else bpm
+        return float(bpm)
+    # The median of slopes between beats far apart (Theil-Sen).
+    slope = float(scipy.stats.theilslopes(beats, np.arange(len(beats)))[0])
+    return 60.0 / slope if slope > 0 else float(bpm)
 
 
 def tracked_beats(envelope: Array, rate_hz: float, bpm: float) -> Array:
@@ -146,8 +137,3 @@ def tracked_beats(envelope: Array, rate_hz: float, bpm: float) -> Array:
         onset_envelope=envelope, sr=rate_hz, hop_length=1, bpm=bpm, trim=False
     )
     return np.asarray(frames, dtype=np.float64) / rate_hz
-
-
-def robust_period(beats: Sequence[float] | Array) -> float:
-    """Seconds a beat: the median of slopes between beats far apart (Theil-Sen)."""
-    return float(scipy.stats.theilslopes(np.asarray(beats), np.arange(len(beats)))[0])

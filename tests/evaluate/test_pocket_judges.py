@@ -23,6 +23,9 @@ from musicgen_rt.evaluate.pocket_verdict import Verdict, figures_of, verdict_of
 from musicgen_rt.train.music.plan import SongPlan
 from tests.evaluate.music import click_take
 
+# Judges are taught and music is played first: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 _TAKES = 6
 
 

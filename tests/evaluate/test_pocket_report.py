@@ -23,6 +23,9 @@ from musicgen_rt.evaluate.pocket_report import PARTS, PocketSettings
 from musicgen_rt.evaluate.pocket_targets import TARGETS, reached, table
 from tests.evaluate.music import request, tone
 
+# Judges are taught and music is played first: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 
 def _ignore(label: str, done: int, total: int) -> None:
     pass

@@ -17,6 +17,9 @@ from musicgen_rt.offline.recipe import Prompt, Recipe
 from musicgen_rt.offline.render import settled
 from tests.live.reference import Reference
 
+# Judges are taught and music is played first: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 POCKET = Path(musicgen_rt.__file__).parent / "pocket"
 PROMPT = "a driving house track with drums and bass"
 FRAMES = 120
