@@ -34,7 +34,7 @@ def audio_of(engine: Engine, frames: int) -> np.ndarray:
 
 def test_it_runs_ahead_and_then_rests(rig: Rig) -> None:
     rig.fill()
-    assert 1000 - 16 * 20 <= rig.buffer.snapshot().written_end / 32 <= 1000
+    assert 1000 - 16 * 20 <= rig.buffer.snapshot().written_end / 32 <= 1020
     made = rig.stage.engine.next_frame
     for _ in range(20):
         rig.loop.turn()
@@ -45,7 +45,7 @@ def test_it_runs_ahead_and_then_rests(rig: Rig) -> None:
     rig.tell("lead", lead_ms=200)
     rig.play(120)
     ahead_ms = (rig.buffer.snapshot().written_end - rig.reader_sample) / 32
-    assert 100 <= ahead_ms <= 200
+    assert 100 <= ahead_ms <= 220, "the lead, to a frame"
     assert np.isfinite(rig.heard).all()
 
 
