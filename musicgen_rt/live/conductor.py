@@ -8,8 +8,6 @@ from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_outbox import Outbox
 
 MAX_PENDING = 4096
-# So much new music must stand behind one change before the next one takes it back again.
-_SETTLED_FRAMES = 8
 
 
 class Conductor:
@@ -83,10 +81,7 @@ class Conductor:
         targets = {id(a): self._target(a, free) for a in due}
         first = min(targets.values())
         if first < player.next_frame and not all(action.is_unheard() for action in due):
-            if self._is_settled():
-                player.go_back(first)
-            else:
-                due = [a for a in due if targets[id(a)] == player.next_frame]
+            player.go_back(first)
         for action in sorted(due, key=lambda one: targets[id(one)]):
             self._pending.remove(action)
             self._run(action, targets[id(action)])
@@ -95,12 +90,17 @@ class Conductor:
         self.stage.melody.tell()
 
     def _free_frame(self) -> int:
-        """Where a change without a frame begins: not before an earlier one, so the last counts."""
+        """Where a change without a frame begins.
+
+        Without going back where that would tear a hole: what is made next is soon heard then too.
+        Never before an earlier change, so that the last one counts.
+        """
         player = self.stage.player
         splice, frame = self._last_free
         if splice is not player.splice:
             frame = 0
-        return min(max(player.free_frame(), frame), player.next_frame)
+        free = player.free_frame() if player.can_go_back else player.next_frame
+        return min(max(free, frame), player.next_frame)
 
     def _is_due(self, action: Action) -> bool:
         return action.frame is None or action.frame <= self.stage.player.next_frame
@@ -108,16 +108,6 @@ class Conductor:
     def _target(self, action: Action, free: int) -> int:
         frame = free if action.frame is None else max(action.frame, free)
         return min(frame, self.stage.player.next_frame)
-
-    def _is_settled(self) -> bool:
-        """Whether the last change is in the buffer, with some music behind it."""
-        player = self.stage.player
-        if player.writer.is_holding:
-            return False
-        snapshot = player.buffer.snapshot()
-        ahead = (player.writer.end_sample - snapshot.commit_sample) / player.hop_samples
-        horizon = (snapshot.commit_sample - snapshot.reader_sample) / player.hop_samples
-        return ahead >= min(_SETTLED_FRAMES, player.pace.lead_frames / 2 - horizon)
 
     def _due_jump(self) -> Action | None:
         """The next jump whose frame is reached; the sound before it must be complete."""

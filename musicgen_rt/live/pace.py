@@ -64,13 +64,25 @@ class Pace:
     def chunk_frames(self) -> int:
         """How many frames to make in one call: few where they take long."""
         low, high = _CHUNK_FRAMES_RANGE
-        return max(low, min(high, round(_CALL_SECONDS * self.steps_per_second)))
+        frames = min(high, round(_CALL_SECONDS * self.steps_per_second), self.lead_frames // 4)
+        return max(low, frames)
 
     @property
     def reserve_frames(self) -> int:
         """What a rewrite must hold beyond the commit point, to last until the next chunk."""
         played_meanwhile = self.chunk_frames * self.frame_rate_hz / self.steps_per_second
         return max(3, min(25, math.ceil(_SAFETY * played_meanwhile)))
+
+    @property
+    def rewrite_frames(self) -> float:
+        """How many frames are played from a going back until the rewrite, and one to be safe."""
+        played_a_step = self.frame_rate_hz / self.steps_per_second
+        if played_a_step >= 1:
+            return math.inf
+        # Until a reserve is final beyond a commit point that goes on, from a margin ahead of it.
+        frames = max(1, self.settle_frames + self.reserve_frames + 1 - self.margin_frames)
+        steps = frames / (1 - played_a_step) + self.chunk_frames
+        return steps * played_a_step + 1
 
     @property
     def margin_frames(self) -> int:

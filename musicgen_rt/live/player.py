@@ -105,6 +105,18 @@ class Player:
         commit_frame = math.ceil(snapshot.commit_sample / self.hop_samples)
         return commit_frame + (self.pace.margin_frames if is_moving(snapshot) else 0)
 
+    @property
+    def can_go_back(self) -> bool:
+        """Whether what is written lasts until what is made in its place can be heard.
+
+        Not while an earlier change is still on its way: that one could never arrive.
+        """
+        snapshot = self.buffer.snapshot()
+        if not is_moving(snapshot):
+            return True
+        lasts_frames = (self.writer.end_sample - snapshot.commit_sample) / self.hop_samples
+        return not self.writer.is_holding and lasts_frames >= self.pace.rewrite_frames
+
     def heard_frame(self) -> float:
         """What is heard right now, as a frame."""
         snapshot = self.buffer.snapshot()
@@ -114,6 +126,13 @@ class Player:
         sample = snapshot.dac_sample + max(0.0, elapsed_seconds) * self.buffer.rate_hz
         # While the playhead stands still, or the estimate is old, it is not ahead of the reader.
         return min(sample, float(snapshot.reader_sample)) / self.hop_samples
+
+    def lead_frames(self) -> float:
+        """How far beyond the playhead to make music: what is asked for, and no less than safe."""
+        snapshot = self.buffer.snapshot()
+        committed = (snapshot.commit_sample - snapshot.reader_sample) / self.hop_samples
+        least = committed + self.pace.reserve_frames + self.pace.chunk_frames
+        return max(least, float(self.pace.lead_frames))
 
     def ahead_frames(self) -> float:
         """How far the music is made beyond the playhead."""

@@ -89,7 +89,7 @@ class WorkerLoop:
         player = self.conductor.stage.player
         if self._wants_music():
             return 0.0
-        spare_frames = player.ahead_frames() - player.pace.lead_frames + player.pace.chunk_frames
+        spare_frames = player.ahead_frames() - player.lead_frames() + player.pace.chunk_frames
         seconds = spare_frames / player.pace.frame_rate_hz
         return max(_SHORTEST_WAIT_SECONDS, min(seconds, _LONGEST_WAIT_SECONDS))
 
@@ -141,8 +141,7 @@ class WorkerLoop:
         if wanted_to is not None and player.next_frame < wanted_to:
             return True
         # A whole chunk at a time, so that the loop rests in between.
-        rest = min(player.pace.chunk_frames, player.pace.lead_frames // 4)
-        return player.ahead_frames() + rest <= player.pace.lead_frames
+        return player.ahead_frames() + player.pace.chunk_frames <= player.lead_frames()
 
     def receive(self, message: Message) -> None:
         """One message of control."""
