@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,6 +14,7 @@ from musicgen_rt.live.score import NUM_SLOTS, Score
 from musicgen_rt.model.config import FrameConditioningConfig, Kind
 from musicgen_rt.model.frame_conditioning import (
     NO_CONDITIONS,
+    AttributeStates,
     FrameConditioner,
     FrameConditions,
 )
@@ -56,10 +57,18 @@ class ModelAbilities:
 
 
 class RowBias:
-    """What frame conditioners add to the decoder's input, row by row."""
+    """What frame conditioners add to the decoder's input, row by row.
 
-    def __init__(self, conditioner: FrameConditioner | None, device: torch.device) -> None:
-        self._conditioner = conditioner
+    A row's prompt speaks for the attributes that are left free.
+    """
+
+    def __init__(
+        self,
+        conditioner: FrameConditioner | None,
+        implied: Callable[[str | None], AttributeStates],
+        device: torch.device,
+    ) -> None:
+        self._conditioner, self._implied = conditioner, implied
         self._device = device
 
     @property
@@ -72,10 +81,24 @@ class RowBias:
         """The bias of T frames: float32 [B, T, D]; unconditioned rows get the nulls."""
         if self._conditioner is None:
             return None
-        embedded = self._conditioner([*conditions, NO_CONDITIONS])
-        asked, null = embedded[:-1], embedded[-1].expand_as(embedded[:-1])
-        bias = torch.stack([asked if row.is_conditioned else null for row in rows])
-        return bias.to(self._device)
+        told = [self._implied(row.text) if row.is_conditioned else None for row in rows]
+        frames = len(conditions)
+        embedded: dict[AttributeStates | None, torch.Tensor] = {
+            None: self._conditioner([NO_CONDITIONS]).expand(frames, -1)
+        }
+        for states in told:
+            if states is not None and states not in embedded:
+                filled = [_filled(one, states) for one in conditions]
+                embedded[states] = self._conditioner(filled)
+        return torch.stack([embedded[states] for states in told]).to(self._device)
+
+
+def _filled(conditions: FrameConditions, states: AttributeStates) -> FrameConditions:
+    """The same with attributes that it does not name."""
+    if not states:
+        return conditions
+    attributes = {**dict(states), **dict(conditions.attributes)}
+    return replace(conditions, attributes=tuple(attributes.items()))
 
 
 def situation_at(

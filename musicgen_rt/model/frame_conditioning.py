@@ -20,6 +20,7 @@ from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 
 CHROMA_REST = 12
 REFERENCE_BPM = 120.0
+AttributeStates = tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class FrameConditions:
 
     clock: ClockPoint | None = None
     pitch_class: int | None = None
-    attributes: tuple[tuple[str, bool], ...] = ()
+    attributes: AttributeStates = ()
 
 
 NO_CONDITIONS = FrameConditions()

@@ -7,6 +7,7 @@ has the heads keeps them in `text_attributes.safetensors`; what they can name is
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from musicgen_rt.model.text import TextEncoder
 TEXT_ATTRIBUTES_WEIGHTS = "text_attributes.safetensors"
 _METADATA_KEY = "musicgen_rt_text_attributes"
 _NEAR_PART = 0.02
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class AttributeNames:
     def tempi(self) -> range:
         """The classes of the tempo head, in BPM."""
         return range(self.lowest_bpm, self.highest_bpm + 1)
+
+
+def style_attribute(style: str) -> str:
+    """The frame conditioners' attribute that stands for a style: "synth-pop" is synth_pop."""
+    return _NOT_IN_NAMES.sub("_", style.lower()).strip("_")
 
 
 class AttributeHeads(nn.Module):

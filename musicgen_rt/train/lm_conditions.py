@@ -60,18 +60,19 @@ class TrainableConditioner(nn.Module):
         if config.chroma:
             self.chroma_weight = _parameter(FRAME_CHROMA_ROWS, d_model)
             self.chroma_null = nn.Parameter(torch.zeros(d_model))
-        self.attribute_weights = nn.ParameterDict(
-            {name: _parameter(ATTRIBUTE_ROWS, d_model) for name in config.attributes}
+        # Lists: an attribute's name may be one that a module has already, as "keys".
+        self.attribute_weights = nn.ParameterList(
+            [_parameter(ATTRIBUTE_ROWS, d_model) for _ in config.attributes]
         )
-        self.attribute_nulls = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros(d_model)) for name in config.attributes}
+        self.attribute_nulls = nn.ParameterList(
+            [nn.Parameter(torch.zeros(d_model)) for _ in config.attributes]
         )
 
     def forward(self, frames: FrameBatch) -> Tensor:
         """What is added to the decoder's input: float32 [B, T, D]."""
         parts = []
-        for index, name in enumerate(self.config.attributes):
-            weight, null = self.attribute_weights[name], self.attribute_nulls[name]
+        tables = zip(self.attribute_weights, self.attribute_nulls, strict=True)
+        for index, (weight, null) in enumerate(tables):
             parts.append(_looked_up(weight, null, frames.attributes[:, index]))
         if self.config.clock is not None:
             features = batched_clock_features(frames, self.config.clock)
@@ -91,9 +92,9 @@ class TrainableConditioner(nn.Module):
         if self.config.chroma:
             named["chroma.weight"] = self.chroma_weight
             named["chroma.null"] = self.chroma_null
-        for name in self.config.attributes:
-            named[f"attributes.{name}.weight"] = self.attribute_weights[name]
-            named[f"attributes.{name}.null"] = self.attribute_nulls[name]
+        for index, name in enumerate(self.config.attributes):
+            named[f"attributes.{name}.weight"] = self.attribute_weights[index]
+            named[f"attributes.{name}.null"] = self.attribute_nulls[index]
         return named
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 from musicgen_rt.train.config import require_range
-from musicgen_rt.train.lm_records import ROLES
+from musicgen_rt.train.lm_attributes import require_attributes
 
 FULL, LORA, ADAPTER = "full", "lora", "adapter"
 
@@ -51,7 +51,7 @@ class LMShape:
 
 @dataclass(frozen=True)
 class ConditionShape:
-    """The frame conditioners. `attributes` are roles of the encoded data."""
+    """The frame conditioners. `attributes` are roles and styles of the encoded data."""
 
     clock: bool = True
     bar_harmonics: int = 32
@@ -64,11 +64,7 @@ class ConditionShape:
         require_range("conditions.bar_harmonics", self.bar_harmonics, 1, 256)
         require_range("conditions.beat_harmonics", self.beat_harmonics, 0, 256)
         require_range("conditions.max_beats_per_bar", self.max_beats_per_bar, 1, 32)
-        for name in self.attributes:
-            if name not in ROLES:
-                raise ParameterError(
-                    f"conditions.attributes has {name!r}; allowed: {', '.join(ROLES)}"
-                )
+        require_attributes(self.attributes)
 
     def to_model(self) -> FrameConditioningConfig | None:
         """As the checkpoint's config.json has it; None without any conditioner."""

@@ -7,22 +7,23 @@ data and nothing about it is saved.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.text_attributes import AttributeNames
+from musicgen_rt.train.lm_attributes import attribute_states, drop_attributes, dropped
 from musicgen_rt.train.lm_conditions import FrameBatch
 from musicgen_rt.train.lm_config import BatchConfig, DropConfig
 from musicgen_rt.train.lm_records import (
     NO_TEMPO,
     PITCH_UNKNOWN,
     ROLE_UNKNOWN,
-    ROLES,
     ClipLibrary,
     FrameTruth,
     StatedCaption,
@@ -84,7 +85,7 @@ class WindowSampler:
     ) -> None:
         """Raises ParameterError if no clip is as long as a window."""
         self._library, self._batch, self._drop, self._reading = library, batch, drop, reading
-        self._roles = [ROLES.index(name) for name in attributes]
+        self._attributes = tuple(attributes)
         self._seed = seed
         frames = np.array([clip.frames for clip in library.clips], dtype=np.float64)
         # Long clips hold more windows.
@@ -99,22 +100,26 @@ class WindowSampler:
     def windows(self, step: int, process: int = 0) -> WindowBatch:
         """The windows of a step in a process."""
         rng = np.random.default_rng((self._seed, _WINDOWS, step, process))
-        size = self._batch.window_frames
+        size, drop = self._batch.window_frames, self._drop
         indices = rng.choice(len(self._shares), size=self._batch.rows, p=self._shares)
         read = [self._library.window(int(i), self._start(rng, int(i)), size) for i in indices]
         has_text = np.zeros(len(indices), np.bool_)
-        truths = []
-        for row, (_, truth) in enumerate(read):
-            has_everything = rng.random() >= self._drop.everything
-            has_text[row] = has_everything and rng.random() >= self._drop.text
-            truths.append(
-                drop_conditions(rng, truth, self._drop)
-                if has_everything
-                else FrameTruth.unknown(size)
-            )
+        truths, states = [], []
+        for row, (index, (_, truth)) in enumerate(zip(indices, read, strict=True)):
+            has_everything = rng.random() >= drop.everything
+            has_text[row] = has_everything and rng.random() >= drop.text
+            told = attribute_states(truth, self._library.clips[int(index)].facts, self._attributes)
+            if has_everything:
+                truths.append(drop_conditions(rng, truth, drop))
+                states.append(
+                    drop_attributes(rng, told, self._attributes, drop.attribute, drop.frames)
+                )
+            else:
+                truths.append(FrameTruth.unknown(size))
+                states.append(np.full_like(told, ROLE_UNKNOWN))
         return WindowBatch(
             torch.from_numpy(np.stack([codes for codes, _ in read]).astype(np.int64)),
-            frame_batch(truths, self._roles),
+            frame_batch(truths, states),
             self._texts(rng, indices),
             torch.from_numpy(has_text),
         )
@@ -154,30 +159,18 @@ def _caption(rng: np.random.Generator, captions: Sequence[StatedCaption]) -> Sta
 
 
 def drop_conditions(rng: np.random.Generator, truth: FrameTruth, drop: DropConfig) -> FrameTruth:
-    """Makes conditions unknown: each on its own, over the window or up to or from some frame."""
+    """Makes clock and melody unknown: each on its own, over the window or a part of it."""
     frames = len(truth.bpm)
-    bpm, pitch_class, roles = truth.bpm.copy(), truth.pitch_class.copy(), truth.roles.copy()
-    bpm[_dropped(rng, frames, drop.clock, drop.frames)] = NO_TEMPO
-    pitch_class[_dropped(rng, frames, drop.chroma, drop.frames)] = PITCH_UNKNOWN
-    for row in roles:
-        row[_dropped(rng, frames, drop.attribute, drop.frames)] = ROLE_UNKNOWN
-    return FrameTruth(
-        truth.bar_phase, truth.beat_phase, bpm, truth.beats_per_bar, pitch_class, roles
-    )
+    bpm, pitch_class = truth.bpm.copy(), truth.pitch_class.copy()
+    bpm[dropped(rng, frames, drop.clock, drop.frames)] = NO_TEMPO
+    pitch_class[dropped(rng, frames, drop.chroma, drop.frames)] = PITCH_UNKNOWN
+    return replace(truth, bpm=bpm, pitch_class=pitch_class)
 
 
-def _dropped(rng: np.random.Generator, frames: int, whole: float, partly: float) -> slice:
-    """Which frames lose a condition."""
-    draw, cut, from_start = rng.random(), int(rng.integers(frames)), rng.random() < 0.5
-    if draw < whole:
-        return slice(0, frames)
-    if draw < whole + (1 - whole) * partly:
-        return slice(0, cut) if from_start else slice(cut, frames)
-    return slice(0, 0)
-
-
-def frame_batch(truths: Sequence[FrameTruth], roles: Sequence[int]) -> FrameBatch:
-    """Truths of B windows of T frames as conditions; `roles` are the attributes' places."""
+def frame_batch(
+    truths: Sequence[FrameTruth], states: Sequence[npt.NDArray[np.uint8]]
+) -> FrameBatch:
+    """Truths of B windows of T frames as conditions, with their attributes' states [A, T]."""
 
     def stacked(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(truth, name) for truth in truths]))
@@ -190,5 +183,5 @@ def frame_batch(truths: Sequence[FrameTruth], roles: Sequence[int]) -> FrameBatc
         bpm=bpm,
         has_clock=bpm > NO_TEMPO,
         pitch_class=stacked("pitch_class").long(),
-        attributes=stacked("roles").long()[:, list(roles)],
+        attributes=torch.from_numpy(np.stack(states)).long(),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +115,14 @@ def load_frame_decoder(folder: Path, device: torch.device) -> FrameDecoder:
 
 
 def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None) -> Foundation:
-    """A checkpoint with the run's conditioners; its own must be the same if it has any."""
+    """A checkpoint with the run's conditioners: its own if it has any, and attributes added."""
     table = _read_json(folder / "config.json")
     with Checkpoint.open(folder) as checkpoint:
         own = checkpoint.config.frame_conditioning
-    if own is not None and own != conditioning:
+    if own is not None and not _extends(conditioning, own):
         raise CheckpointError(
             f"{folder} has the frame conditioners {own.to_json()}; [conditions] asks for others: "
-            "name the same ones"
+            "name the same ones, and what attributes you want to add"
         )
     if conditioning is not None:
         table["frame_conditioning"] = conditioning.to_json()
@@ -132,6 +132,12 @@ def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None)
         if (folder / f"{key}_config.json").is_file()
     }
     return Foundation(table, ModelConfig.from_json(table, **companions), folder, None)
+
+
+def _extends(asked: FrameConditioningConfig | None, own: FrameConditioningConfig) -> bool:
+    if asked is None or not set(own.attributes) <= set(asked.attributes):
+        return False
+    return replace(asked, attributes=()) == replace(own, attributes=())
 
 
 def _codec_json(folder: Path) -> dict[str, Any]:

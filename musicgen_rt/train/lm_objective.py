@@ -97,9 +97,12 @@ def _load_start(model: TrainableLM, foundation: Foundation) -> None:
     with Checkpoint.open(foundation.start) as checkpoint:
         model.load_checkpoint_tensors(checkpoint.tensor)
         if model.conditioner is not None and checkpoint.config.frame_conditioning is not None:
+            # Attributes that the run adds begin near zero.
+            own = set(checkpoint.names())
             with torch.no_grad():
                 for name, parameter in model.conditioner.tensors().items():
-                    parameter.copy_(checkpoint.tensor(name))
+                    if name in own:
+                        parameter.copy_(checkpoint.tensor(name))
 
 
 def _freeze(model: TrainableLM, config: LMTrainConfig) -> None:

@@ -14,6 +14,7 @@ from musicgen_rt.model.checkpoint import Checkpoint
 from musicgen_rt.model.frame_conditioning import FrameConditions
 from musicgen_rt.model.kv_cache import CrossCache, KVCache
 from musicgen_rt.model.musicgen import MusicGen
+from musicgen_rt.train.lm_attributes import attribute_states
 from musicgen_rt.train.lm_data import frame_batch
 from musicgen_rt.train.lm_loss import shifted
 from musicgen_rt.train.lm_model import TrainableLM
@@ -52,10 +53,10 @@ def trained_logits(
     ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
     mask = torch.tensor([[index < len(row) for index in range(length)] for row in rows])
     states = model.encode_text(ids, mask | ~mask.any(1, keepdim=True))
-    roles = [ROLES.index(name) for name in ATTRIBUTES]
+    states_of = [attribute_states(truth, {}, ATTRIBUTES) for truth in truths]
     lm = model.config.lm
     inputs, _ = shifted(codes, lm.delays, lm.pad_token)
-    return model(inputs, states, mask, frame_batch(truths, roles))
+    return model(inputs, states, mask, frame_batch(truths, states_of))
 
 
 def test_logits_are_those_of_transformers(tiny_text: Path) -> None:

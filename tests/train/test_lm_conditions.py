@@ -11,6 +11,7 @@ from musicgen_rt.contract.timeline import ClockPoint
 from musicgen_rt.model.config import ClockConfig
 from musicgen_rt.model.frame_conditioning import FrameConditions, clock_features
 from musicgen_rt.model.musicgen import MusicGen
+from musicgen_rt.train.lm_attributes import attribute_states
 from musicgen_rt.train.lm_conditions import TrainableConditioner, batched_clock_features
 from musicgen_rt.train.lm_data import frame_batch
 from musicgen_rt.train.lm_records import (
@@ -62,7 +63,10 @@ def test_clock_features_are_those_of_the_engine() -> None:
     points = [c.clock for c in conditions_of(truth, ())]
     expected = clock_features([point for point in points if point is not None], config)
     assert len(expected) == 50
-    assert torch.equal(batched_clock_features(frame_batch([truth], []), config)[0], expected)
+    assert torch.equal(
+        batched_clock_features(frame_batch([truth], [attribute_states(truth, {}, ())]), config)[0],
+        expected,
+    )
 
 
 def test_the_sum_is_that_of_the_engine(tiny_frame_conditioned: Path) -> None:
@@ -74,6 +78,6 @@ def test_the_sum_is_that_of_the_engine(tiny_frame_conditioned: Path) -> None:
         for name, parameter in ours.tensors().items():
             parameter.copy_(loaded.conditioner.get_buffer(name.replace(".", "_")))
     truth = holed_truth(60)
-    roles = [ROLES.index(name) for name in config.attributes]
+    states = attribute_states(truth, {}, config.attributes)
     expected = loaded.conditioner(conditions_of(truth, config.attributes))
-    assert torch.allclose(ours(frame_batch([truth], roles))[0], expected, atol=1e-5)
+    assert torch.allclose(ours(frame_batch([truth], [states]))[0], expected, atol=1e-5)

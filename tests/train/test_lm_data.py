@@ -13,7 +13,8 @@ from transformers import ByT5Tokenizer, EncodecModel
 
 from musicgen_rt.errors import CheckpointError, ParameterError
 from musicgen_rt.offline.audio_file import AudioWriter
-from musicgen_rt.train.lm_config import BatchConfig, DropConfig
+from musicgen_rt.train.lm_attributes import attribute_states
+from musicgen_rt.train.lm_config import BatchConfig, ConditionShape, DropConfig
 from musicgen_rt.train.lm_data import TextReading, WindowSampler
 from musicgen_rt.train.lm_encode import EncodeConfig, encode_clips
 from musicgen_rt.train.lm_records import NO_TEMPO, ClipLibrary
@@ -246,3 +247,31 @@ def test_beats_that_nobody_gave_are_tracked(codec: Path, tmp_path: Path) -> None
     # A downbeat lies at 0.25 + 6 * 0.5 = 3.25 s: 12.5 frames into the window.
     wraps = 150 + np.flatnonzero(np.diff(truth.bar_phase) < -0.5) + 1
     assert min(abs(wraps / 50 - 3.25)) < 0.06
+
+
+def test_styles_are_told_together_and_half_of_the_time_alone(tmp_path: Path) -> None:
+    write_clips(tmp_path)
+    names = ("drums", "house", "techno", "rock")
+    drop = DropConfig(0, 0, 0, attribute=0.4, everything=0.0, frames=0.0)
+    reading = TextReading(ByT5Tokenizer(), 160, generator_names())
+    drawn = WindowSampler(
+        ClipLibrary(tmp_path), BatchConfig(2000, 8), drop, names, reading, seed=3
+    ).windows(0)
+    first = drawn.frames.attributes[:, :, 0]
+    assert (drawn.frames.attributes[:, 1:] == first[:, 1:, None]).all()
+    house, others = first[:, 1], first[:, 2:]
+    assert set(house.tolist()) == {1, 2}, "these clips are house"
+    assert (house == 1).float().mean() == pytest.approx(0.6, abs=0.03)
+    assert (others[house == 2] == 2).all(), "a style is not told by what it is not"
+    assert (others[:, 0] == others[:, 1]).all()
+    told = (others[house == 1, 0] == 0).float().mean()
+    assert told == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_clip_without_a_style_tells_none_and_a_strange_name_is_refused() -> None:
+    truth = random_clip(0).truth
+    states = attribute_states(truth, {}, ("bass", "house"))
+    assert np.array_equal(states[0], truth.roles[1])
+    assert (states[1] == 2).all()
+    with pytest.raises(ParameterError, match=r"'drum'.*drum_and_bass"):
+        ConditionShape(attributes=("drum",))

@@ -19,6 +19,7 @@ from musicgen_rt.train.lm import LMTrainer, train_lm
 from musicgen_rt.train.lm_config import ConditionShape, LMOptimConfig, LoraConfig
 from musicgen_rt.train.lm_export import export_objective, export_run
 from musicgen_rt.train.lm_foundation import load_foundation
+from musicgen_rt.train.lm_objective import build_objective
 from musicgen_rt.train.lm_processes import Processes
 from tests.live.reference import Reference
 from tests.train.lm_tiny import tiny_run, write_clips
@@ -135,3 +136,21 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     # And it can be tuned further.
     again = replace(config, start=str(tmp_path / "out"), run_folder=str(tmp_path / "again"))
     train_lm(again)
+    # Also with attributes that it had no conditioners for: they start beside what was learned.
+    more = ConditionShape(attributes=(*config.conditions.attributes, "keys", "house"))
+    wider = replace(again, conditions=more, run_folder=str(tmp_path / "wider"))
+    start = load_foundation(wider)
+    model = build_objective(wider, start).model
+    assert model.conditioner is not None and loaded.conditioner is not None
+    tensors = model.conditioner.tensors()
+    for name, tensor in tensors.items():
+        if "keys" in name or "house" in name:
+            assert tensor.abs().max() < 0.2
+        else:
+            assert torch.equal(tensor, loaded.conditioner.get_buffer(name.replace(".", "_")))
+    train_lm(wider)
+    export_run(tmp_path / "wider", tmp_path / "widened")
+    widened = MusicGen.load(str(tmp_path / "widened"), device="cpu", weights="fp32")
+    assert widened.config.frame_conditioning == more.to_model()
+    with pytest.raises(CheckpointError, match="what attributes you want to add"):
+        load_foundation(replace(again, conditions=ConditionShape(attributes=("drums",))))
