@@ -45,8 +45,9 @@ class ModelConfig:
         ),
     ] = "auto"
     compile: Annotated[
-        bool, Setting("compile the step: faster on a CPU, after some seconds", flag="--compile")
-    ] = False
+        bool,
+        Setting("on a CPU, a step compiled for it, once and in a few seconds", flag="--no-compile"),
+    ] = True
     threads: Annotated[
         int,
         Setting("processor threads of the engine; 0 chooses", low=0, high=1024, flag="--threads"),

@@ -12,6 +12,8 @@ from musicgen_rt.errors import MusicgenRTError, ParameterError
 FAILED = 1
 MISUSED = 2
 
+NO_COMPILE = "on a CPU, torch's operators instead of the step compiled for it"
+
 Run = Callable[[argparse.Namespace], int]
 
 

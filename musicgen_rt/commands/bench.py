@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from musicgen_rt.commands import hush_libraries, reports_errors
+from musicgen_rt.commands import NO_COMPILE, hush_libraries, reports_errors
 from musicgen_rt.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
     group.add_argument("--threads", type=int, metavar="N", help="processor threads")
-    group.add_argument("--compile", action="store_true", help="compile the step (CPU)")
+    group.add_argument("--no-compile", dest="compile", action="store_false", help=NO_COMPILE)
     group.add_argument("--cfg", type=float, default=3.0, metavar="N", help="guidance (default 3)")
     for name, default, doc in (
         ("context-frames", 500, "frames behind each step"),

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from musicgen_rt.commands import hush_libraries
+from musicgen_rt.commands import NO_COMPILE, hush_libraries
 from musicgen_rt.errors import AudioFileError
 
 HELP = "judge a checkpoint with frame conditioners on held-out music and wordings"
@@ -56,7 +56,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", default="auto", metavar="NAME", help="auto, fp32, bf16, fp16, int8 or int4"
     )
-    parser.add_argument("--compile", action="store_true", help="compile the step (CPU)")
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help=NO_COMPILE)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.json",
         help="render again what this file describes",
     )
+    parser.add_argument(
+        "--score",
+        type=Path,
+        metavar="SONG.toml",
+        help="a song in sections, which takes the place of prompts, melody, tempo and length",
+    )
     parser.add_argument("--tokens", type=Path, metavar="FILE.npy", help="save the codes [K, T] too")
     parser.add_argument("--no-clobber", action="store_true", help="refuse to replace files")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -124,7 +130,7 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="compile the step: faster on a CPU after some seconds",
+        help="on a CPU, a step compiled for it, once and in a few seconds (default: yes)",
     )
 
 
@@ -172,6 +178,8 @@ def job_from(args: argparse.Namespace) -> Job:
         for name in (*_PLAIN_VALUES, *_RECIPE_NUMBERS)
         if getattr(args, name) is not None
     }
+    if args.score is not None:
+        values |= _song_values(args)
     if args.from_sidecar is None:
         values.setdefault("model", DEFAULT_MODEL)
     if args.prompt is not None:
@@ -203,6 +211,19 @@ def parse_prompt(argument: str) -> Prompt:
     if match is None:
         return Prompt(argument)
     return Prompt(match["text"], float(match["weight"]))
+
+
+def _song_values(args: argparse.Namespace) -> dict[str, Any]:
+    """The song, and the checkpoint that it names unless another one is asked for."""
+    from musicgen_rt.offline.song_file import read_song
+
+    for name in ("seconds", "melody", "from_sidecar"):
+        if getattr(args, name) is not None:
+            option = "--from" if name == "from_sidecar" else f"--{name}"
+            raise ParameterError(f"{option} and --score are given: expected one of them")
+    read = read_song(args.score)
+    names_model = read.model is not None and args.model is None
+    return {"song": read.song, **({"model": read.model} if names_model else {})}
 
 
 def _parameters(args: argparse.Namespace) -> dict[str, float]:

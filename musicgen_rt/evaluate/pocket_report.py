@@ -51,7 +51,7 @@ class PocketSettings:
     model: str = "pocket"
     device: str = "auto"
     weights: str = "auto"
-    compile: bool = False
+    compile: bool = True
     clips: int = 200
     prompts: int = 200
     minutes: float = 10.0

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.live.conditioning import ModelAbilities, RowBias
+from musicgen_rt.live.implied_attributes import ImpliedAttributes
 from musicgen_rt.live.row_conditions import RowConditions
 from musicgen_rt.live.slots import SlotPool
 from musicgen_rt.live.stepper import Stepper
 from musicgen_rt.live.token_stream import StreamParts
 from musicgen_rt.live.window import WindowPlan
-from musicgen_rt.model.compiled import compiled_step
 from musicgen_rt.model.musicgen import MusicGen
+from musicgen_rt.model.native_step import native_step
 
 # On a CPU a whole window's prefill takes seconds; a chunk of this size does not stall the music.
 _CPU_PREFILL_CHUNK_FRAMES = 64
@@ -25,19 +26,20 @@ class EngineOptions:
     """What is fixed for a session's life, and part of what a replay needs.
 
     The window is the model's memory; a roll keeps `context_seconds` of it. Shorter ones are faster
-    on a CPU; None is the window that the checkpoint was made for, and two fifths of it.
+    on a CPU; None is the window that the checkpoint was made for, and the part of
+    it that the checkpoint names, or two fifths.
     `text_capacity` is the longest prompt in tokens; None gives 64, which hold some 250 characters,
     or as many tokens to a model that reads bytes. `history_seconds` is how far a rollback can
-    reach. `compile_step` compiles the step on a CPU (a minute at the first start).
-    `prefill_chunk_frames` is how much of a coming window is read at a time; None chooses: small
-    chunks on a CPU, all at once elsewhere.
+    reach. `compile_step` uses a step compiled for this CPU where there is a compiler; else torch's
+    operators make it. `prefill_chunk_frames` is how much of a coming window is read at a time; None
+    chooses: small chunks on a CPU, all at once elsewhere.
     """
 
     window_seconds: float | None = None
     context_seconds: float | None = None
     history_seconds: float = 120.0
     text_capacity: int | None = None
-    compile_step: bool = False
+    compile_step: bool = True
     prefill_chunk_frames: int | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +67,10 @@ class EngineOptions:
         window_seconds = own_seconds if self.window_seconds is None else self.window_seconds
         context_seconds = self.context_seconds
         if context_seconds is None:
-            context_seconds = max(0.4, _CONTEXT_PART * window_seconds)
+            part = _CONTEXT_PART
+            if config.context_frames is not None:
+                part = config.context_frames / config.window_frames
+            context_seconds = max(0.4, part * window_seconds)
         return SettledOptions(
             window_seconds=window_seconds,
             context_seconds=context_seconds,
@@ -115,8 +120,7 @@ def build_parts(model: MusicGen, options: SettledOptions) -> StreamParts:
     if config.chroma is not None:
         prefix_frames = config.chroma.chroma_length + options.text_capacity
     plan = _window_plan(model, options, prefix_frames)
-    step = compiled_step(model.lm) if options.compile_step else model.lm.step
-    stepper = Stepper(model.lm, step)
+    stepper = Stepper(model.lm, native_step(model.lm) if options.compile_step else None)
     text_capacity = options.text_capacity if config.kind == "text" else None
     chunk_frames = options.prefill_chunk_frames
     if chunk_frames is None and model.device.type == "cpu":
@@ -124,12 +128,19 @@ def build_parts(model: MusicGen, options: SettledOptions) -> StreamParts:
     return StreamParts(
         stepper,
         RowConditions(config, model.lm, model.text, options.text_capacity),
-        RowBias(model.conditioner, model.device),
+        RowBias(model.conditioner, implied_attributes(model), model.device),
         ModelAbilities(config.kind, config.frame_conditioning),
         plan,
         SlotPool(stepper, plan.capacity_frames + prefix_frames, text_capacity),
         chunk_frames,
     )
+
+
+def implied_attributes(model: MusicGen) -> ImpliedAttributes:
+    """What prompts ask of the model's attribute conditioners."""
+    conditioning = model.config.frame_conditioning
+    names = () if conditioning is None else conditioning.attributes
+    return ImpliedAttributes(model.text_attributes, names)
 
 
 def _window_plan(model: MusicGen, options: SettledOptions, prefix_frames: int) -> WindowPlan:

@@ -1,8 +1,8 @@
 """Runs blocks of steps: logits, guidance, sampling and feedback, with no host in between.
 
-On a CPU the steps run one after the other, compiled if asked. On CUDA a whole block is one graph:
-all that varies (noise, biases, guidance, sampling, forced tokens) lies in static input buffers, and
-the only synchronisation is the read of the block's tokens.
+On a CPU the steps run one after the other, each a call of compiled code where that can be had. On
+CUDA a whole block is one graph: all that varies (noise, biases, guidance, sampling, forced tokens)
+lies in static input buffers, and the only synchronisation is the read of the block's tokens.
 """
 
 from __future__ import annotations

@@ -40,11 +40,10 @@ class KVCache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> KVCache:
-        # Whole spans, zeroed: what a mask hides must still be finite. One span more than is ever
-        # read, or compiled code would take "all of it" for a case of its own and compile again.
+        # Whole spans, zeroed: what a mask hides must still be finite.
         step = CUDA_SPAN_STEP if device.type == "cuda" else SPAN_STEP
         spans = -(-positions // step)
-        shape = (rows, config.num_heads, (spans + 1) * step, config.head_dim)
+        shape = (rows, config.num_heads, spans * step, config.head_dim)
 
         def buffers() -> list[Tensor]:
             layers = range(config.num_layers)
@@ -59,7 +58,7 @@ class KVCache:
     @property
     def capacity(self) -> int:
         """Positions that may be used."""
-        return self.keys[0].shape[2] - self.span_step
+        return self.keys[0].shape[2]
 
     def span(self, position: int) -> int:
         """How many positions a query at `position` reads: up to the next multiple of the step.
@@ -117,6 +116,7 @@ class CrossCache:
     keys: list[Tensor]
     values: list[Tensor]
     mask: Tensor  # [B, 1, 1, S], 0 where there is text and -inf where there is not
+    lengths: list[int]  # [B], 0 for the null prompt
 
     @classmethod
     def allocate(
@@ -134,7 +134,7 @@ class CrossCache:
             return [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
 
         mask = torch.zeros(rows, 1, 1, text_capacity, device=device)
-        return cls(buffers(), buffers(), mask)
+        return cls(buffers(), buffers(), mask, [0] * rows)
 
     @property
     def text_capacity(self) -> int:
@@ -149,5 +149,6 @@ class CrossCache:
                 keys[row, :, : text.length] = text.keys[index]
                 values[row, :, : text.length] = text.values[index]
         self.mask[row] = 0.0
+        self.lengths[row] = 0 if text is None else text.length
         if text is not None:
             self.mask[row, ..., text.length :] = -torch.inf

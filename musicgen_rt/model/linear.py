@@ -100,17 +100,25 @@ class Int4Linear(nn.Module):
     one: the same weights are therefore also kept in bfloat16.
     """
 
+    ZERO_LEVEL = _INT4_ZERO
+
+    levels: Tensor
     packed: Tensor
     scales_and_zeros: Tensor
     dense: Tensor
 
     def __init__(self, levels: Tensor, scales_and_zeros: Tensor) -> None:
         super().__init__()
-        unpacked = _unpack_nibbles(levels)
+        self.register_buffer("levels", levels)
+        unpacked = self.unpacked_levels()
         pack = torch.ops.aten._convert_weight_to_int4pack_for_cpu
         self.register_buffer("packed", pack(unpacked.to(torch.int32), 1))
         self.register_buffer("scales_and_zeros", scales_and_zeros)
         self.register_buffer("dense", _dequantised(unpacked, scales_and_zeros))
+
+    def unpacked_levels(self) -> Tensor:
+        """The weight's levels 0-15: uint8 [out, in]."""
+        return _unpack_nibbles(self.levels)
 
     @staticmethod
     def fits(weight: Tensor) -> bool:

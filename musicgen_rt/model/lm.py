@@ -9,8 +9,6 @@ those of transformers' `MusicgenForCausalLM` and `MusicgenMelodyForCausalLM`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -84,15 +82,6 @@ class DecoderLayer(nn.Module):
         return x.view(B, S, self.num_heads, self.head_dim).transpose(1, 2)
 
 
-LayerRunner = Callable[..., Tensor]
-
-
-def call_layer(layer: DecoderLayer, *inputs: Any) -> Tensor:
-    """Run a layer as it is; `compiled.compiled_step` has the compiled form of this."""
-    output: Tensor = layer(*inputs)
-    return output
-
-
 class LM(nn.Module):
     """The decoder with its heads. Build one with `lm_weights.load_lm`.
 
@@ -159,19 +148,18 @@ class LM(nn.Module):
         cache: KVCache,
         cross: CrossCache | None,
         bias: Tensor | None = None,
-        run_layer: LayerRunner | None = None,
     ) -> Tensor:
         """One position: tokens [K], position [1], bias [B, D] -> logits float32 [B, K, V].
 
         `span` is `cache.span(position)`, a plain int so that shapes stay static.
-        `run_layer(layer, ...)` calls a layer, for a compiled one.
+        `native_step` has this as one call of compiled code.
         """
-        x = self._embed(tokens[:, None]).expand(cache.rows, 1, self.config.d_model)
+        x = self.input_row(tokens).expand(cache.rows, 1, self.config.d_model)
         if bias is not None:
             x = x + bias[:, None]
         columns = torch.arange(span, device=self.device)
         mask = torch.zeros(span, device=self.device).masked_fill(columns > position, -torch.inf)
-        hidden = self._layers(x, position, cache, cross, mask[None], run_layer or call_layer)
+        hidden = self._layers(x, position, cache, cross, mask[None])
         return self.logits(hidden)[:, 0]
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -185,7 +173,11 @@ class LM(nn.Module):
         columns = torch.arange(cache.span(start + S - 1), device=self.device)
         mask = torch.zeros(S, len(columns), device=self.device)
         mask = mask.masked_fill(columns > positions[:, None], -torch.inf)
-        return self._layers(x, positions, cache, cross, mask, call_layer)
+        return self._layers(x, positions, cache, cross, mask)
+
+    def input_row(self, tokens: Tensor) -> Tensor:
+        """The embeddings of one position summed, without the position's: [K] -> float32 [D]."""
+        return F.embedding(tokens + self.first_rows, self.embeddings).float().sum(0)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         """tokens [K, S] -> float32 [1, S, D]."""
@@ -199,7 +191,6 @@ class LM(nn.Module):
         cache: KVCache,
         cross: CrossCache | None,
         mask: Tensor,
-        run_layer: LayerRunner,
     ) -> Tensor:
         """x float32 [B, S, D] without positions -> hidden [B, S, D] after the final norm."""
         x = (x + self.position_table[positions]).to(self.dtype)
@@ -208,7 +199,7 @@ class LM(nn.Module):
             if cross is not None:
                 text = (cross.keys[index], cross.values[index], cross.mask)
             past = (cache.keys[index], cache.values[index])
-            x = run_layer(layer, x, positions, past, mask, text)
+            x = layer(x, positions, past, mask, text)
         return self.final_norm(x)
 
 

@@ -36,7 +36,7 @@ class EngineBench:
     context_frames: int = 500
     steps: int = 100
     repetitions: int = 3
-    compile: bool = False
+    compile: bool = True
 
 
 class _RandomContext(FrameDecoder):

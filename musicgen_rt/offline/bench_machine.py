@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from musicgen_rt.model.compiled import has_compiler
+from musicgen_rt.model.native_build import compiler
 
 _TELLING_FLAGS = (
     "avx2",
@@ -42,7 +42,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "flags": [flag for flag in _TELLING_FLAGS if flag in flags],
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
-        "has_compiler": has_compiler(),
+        "has_compiler": compiler() is not None,
         "memory_read_gb_per_second": memory_read_gb_per_second(),
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,

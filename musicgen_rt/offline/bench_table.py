@@ -32,7 +32,7 @@ def _heading(report: BenchReport) -> tuple[str, str]:
     bench, machine = report.options.engine, report.machine
     memory = f"{machine['memory_read_gb_per_second']:.0f} GB/s of memory"
     place = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} threads, {memory}"
-    compiled = ", compiled" if bench.compile else ""
+    compiled = "" if bench.compile else ", not compiled"
     return (
         f"{report.model} on {place}, torch {machine['torch']}",
         (

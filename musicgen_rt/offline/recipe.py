@@ -19,6 +19,7 @@ from musicgen_rt.offline.given_frames import GivenFrames
 if TYPE_CHECKING:
     from musicgen_rt.live.build import EngineOptions
     from musicgen_rt.live.melody import Melody
+    from musicgen_rt.offline.song import Song
 
 MAX_PROMPTS = 8
 MAX_SECONDS = 86_400.0
@@ -42,6 +43,8 @@ NUMBERS = {
     "ceiling_dbtp": Parameter(-1.0, -40.0, 0.0, "dBTP that --loudness must not pass"),
 }
 _SWITCHES = ("includes_given", "compile")
+# What a song says itself, section by section.
+_SAID_BY_SONG = ("prompts", "negative", "melody", "bpm", "beats_per_bar", "attributes")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Recipe:
 
     `parameters` holds those of the engine that differ from the checkpoint's defaults, among them
     the seed. `given` are frames to continue; `includes_given` puts their audio before the `seconds`
-    of new audio. The melody and beat 0 begin with the new audio. None means: not used, or for
+    of new audio. The melody and beat 0 begin with the new audio. A song takes the place of prompts,
+    melody, tempo and attributes, and its length that of `seconds`. None means: not used, or for
     `threads`, `text_capacity` and the window that the renderer chooses.
 
     Raises ParameterError (PromptError for texts) naming the value and its range.
@@ -80,11 +84,12 @@ class Recipe:
     text_capacity: int | None = None
     device: str = "auto"
     weights: str = "auto"
-    compile: bool = False
+    compile: bool = True
     threads: int | None = None
     chunk_frames: int = int(NUMBERS["chunk_frames"].default)
     loudness_lufs: float | None = None
     ceiling_dbtp: float = NUMBERS["ceiling_dbtp"].default
+    song: Song | None = None
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -107,7 +112,8 @@ class Recipe:
     def texts(self) -> tuple[str, ...]:
         """Every text that is encoded."""
         negative = () if self.negative is None else (self.negative,)
-        return tuple(prompt.text for prompt in self.prompts) + negative
+        song = () if self.song is None else self.song.texts
+        return tuple(prompt.text for prompt in self.prompts) + negative + song
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as a value for `json.dumps`."""
@@ -118,15 +124,18 @@ class Recipe:
             "given": None if self.given is None else self.given.to_json(),
             "parameters": dict(self.parameters),
             "attributes": dict(self.attributes),
+            "song": None if self.song is None else self.song.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: Any) -> Recipe:
         """The inverse of `to_json`. Raises ParameterError for anything else."""
         from musicgen_rt.live.melody import Melody
+        from musicgen_rt.offline.song import Song
 
         try:
             values = dict(value)
+            song = values.pop("song", None)
             prompts = tuple(Prompt(**one) for one in values.pop("prompts"))
             melody, given = values.pop("melody"), values.pop("given")
             return cls(
@@ -134,6 +143,7 @@ class Recipe:
                 prompts=prompts,
                 melody=None if melody is None else Melody.from_json(melody),
                 given=None if given is None else GivenFrames.from_json(given),
+                song=None if song is None else Song.from_json(song),
             )
         except ParameterError:
             raise
@@ -176,6 +186,12 @@ class Recipe:
             raise ParameterError("beats_per_bar is given without bpm: expected both, or bpm alone")
         if len(self.prompts) > MAX_PROMPTS:
             raise ParameterError(f"{len(self.prompts)} prompts: expected at most {MAX_PROMPTS}")
+        if self.song is not None:
+            for name in _SAID_BY_SONG:
+                if getattr(self, name):
+                    raise ParameterError(
+                        f"{name} is given beside a song, whose sections say it: leave one out"
+                    )
 
     def _check_prompts(self) -> None:
         if self.texts:
