@@ -1,0 +1,134 @@
+"""Write the session for Open Stage Control: python patches/open-stage-control/build.py"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).resolve().parent / "musicgen-rt.json"
+PROMPTS = (
+    "warm house groove with a round bass",
+    "dub techno, deep chords",
+    "jazz trio with brushes",
+    "drum and bass, rolling",
+)
+
+
+def _widget(kind: str, name: str, place: tuple[int, int, int, int], **more: Any) -> dict[str, Any]:
+    """A widget; its place is left, top, width and height in pixels."""
+    left, top, width, height = place
+    return {
+        "type": kind,
+        "id": name,
+        "left": left,
+        "top": top,
+        "width": width,
+        "height": height,
+        **more,
+    }
+
+
+def _button(
+    name: str, place: tuple[int, int, int, int], address: str, values: list[Any]
+) -> dict[str, Any]:
+    """A button that sends its values when it is tapped."""
+    return _widget(
+        "button",
+        name,
+        place,
+        label=name,
+        mode="tap",
+        address=address,
+        preArgs=values,
+        on="",
+        off="",
+    )
+
+
+def _prompts() -> list[dict[str, Any]]:
+    widgets = []
+    for slot, prompt in enumerate(PROMPTS):
+        top = 20 + 70 * slot
+        text = {"default": prompt, "address": "/mgrt/prompt/set", "preArgs": [slot]}
+        widgets.append(_widget("input", f"prompt_{slot}", (20, top, 420, 30), **text))
+        fader = {"horizontal": True, "range": {"min": 0, "max": 1}, "default": int(slot == 0)}
+        fader |= {"address": "/mgrt/prompt/weight", "preArgs": [slot]}
+        widgets.append(_widget("fader", f"weight_{slot}", (20, top + 32, 420, 32), **fader))
+    return widgets
+
+
+def _sampling() -> list[dict[str, Any]]:
+    """Knobs for guidance and heat, and the tempo."""
+    knobs = [
+        ("guidance", "/mgrt/param/set/cfg", 1.0, 10.0, 3.0),
+        ("heat", "/mgrt/param/set/temperature", 0.3, 2.0, 1.0),
+        ("tempo", "/mgrt/clock/tempo", 40.0, 200.0, 120.0),
+        ("level", "/mgrt/audio/gain_db", -60.0, 6.0, 0.0),
+    ]
+    return [
+        _widget(
+            *("knob", name, (470 + 110 * n, 20, 100, 120)),
+            label=name,
+            range={"min": low, "max": high},
+            default=default,
+            address=address,
+            preArgs=[],
+        )
+        for n, (name, address, low, high, default) in enumerate(knobs)
+    ]
+
+
+def _buttons() -> list[dict[str, Any]]:
+    rows: list[list[tuple[str, str, list[Any]]]] = [
+        [
+            ("play", "/mgrt/transport/play", []),
+            ("stop", "/mgrt/transport/stop", []),
+            ("retry", "/mgrt/gen/retry", []),
+            ("undo 4", "/mgrt/gen/undo", [4]),
+        ],
+        [
+            ("freeze", "/mgrt/gen/freeze", [1]),
+            ("let go", "/mgrt/gen/freeze", [0]),
+            ("tap", "/mgrt/clock/tap", []),
+            ("panic", "/mgrt/gen/panic", []),
+        ],
+        [
+            (f"drums {value}", "/mgrt/attr/set", ["drums", value, "bar"])
+            for value in ("on", "off", "free")
+        ],
+    ]
+    return [
+        _button(name, (470 + 110 * column, 160 + 60 * row, 100, 50), address, values)
+        for row, buttons in enumerate(rows)
+        for column, (name, address, values) in enumerate(buttons)
+    ]
+
+
+def _keyboard() -> list[dict[str, Any]]:
+    """Keys send pitch and velocity, 0 when they are let go."""
+    keys: dict[str, Any] = {"keys": 25, "start": 48, "on": 100, "off": 0}
+    keys |= {"address": "/mgrt/melody/note_on", "preArgs": []}
+    follow = ("follow", "/mgrt/melody/mode", ["follow"])
+    ignore = ("ignore", "/mgrt/melody/mode", ["off"])
+    return [
+        _widget("keyboard", "keys", (20, 360, 660, 130), **keys),
+        _button(follow[0], (700, 360, 190, 60), *follow[1:]),
+        _button(ignore[0], (700, 430, 190, 60), *ignore[1:]),
+    ]
+
+
+def session() -> dict[str, Any]:
+    """The whole session."""
+    widgets = [*_prompts(), *_sampling(), *_buttons(), *_keyboard()]
+    root = {"type": "root", "id": "root", "widgets": widgets, "tabs": []}
+    return {"version": "1.27.0", "type": "session", "content": root}
+
+
+def main() -> None:
+    FILE.write_text(json.dumps(session(), indent=1) + "\n", encoding="utf-8")
+    print(FILE.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Write docs/hosts.md from hosts.toml: python patches/table.py"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "hosts.md"
+
+HEAD = """\
+# Hosts
+
+What there is for the programs that musicians use, in [`patches/`](../patches). Written by
+`patches/table.py` from `patches/hosts.toml`; change that, not this page.
+
+| host | can | tested |
+|---|---|---|
+"""
+
+HOW = {
+    "in the host": "**in {name}** {version}, against a daemon",
+    "stand-in": "with a stand-in for {name}, not in it (written for {version})",
+    "structure": "the files alone, not in {name} (written for {version})",
+}
+
+FOOT = """
+All speak [the protocol](protocol.md). A program that can send OSC needs no more than that: send
+`/mgrt/prompt/set 0 "dub techno"` to port 9120.
+
+Tests that run a host need it installed: `pd`, `sclang`, `scsynth`, `node`, `lua5.4`, `jackd`. Where
+one is missing they are skipped, and reported. A test looks up every address in `patches/` in the
+protocol's table.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    hosts = tomllib.loads((HERE / "hosts.toml").read_text(encoding="utf-8"))["host"]
+    return HEAD + "".join(_row(host) for host in hosts) + FOOT
+
+
+def _row(host: dict[str, Any]) -> str:
+    tests = ", ".join(f"[{name}](../tests/patches/{name})" for name in host["tests"])
+    how = HOW[host["tested"]].format(**host)
+    link = f"[{host['name']}](../patches/{host['folder']}/README.md)"
+    return f"| {link} | {', '.join(host['can'])} | {how}: {tests} |\n"
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""A daemon for clients of other makes: real processes, a tone for music, the null output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.bridge.daemon_rig import DaemonProcess
+
+TONE = "tests.bridge.tone_daemon"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """One daemon for all tests of a module that leave it playing."""
+    folder = tmp_path_factory.mktemp("daemon")
+    with DaemonProcess(folder, "--output", "null", module=TONE) as running:
+        running.until_playing()
+        yield running
