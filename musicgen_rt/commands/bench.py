@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from musicgen_rt.offline.bench import random_checkpoint, run_bench
+    from musicgen_rt.offline.bench_blocks import is_masked
     from musicgen_rt.offline.bench_table import table
 
     hush_libraries()
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     if args.random_weights:
         like = args.like or _DEFAULT_LIKE
         source = str(random_checkpoint(like, tiny=args.tiny, report=_say))
+    if is_masked(source):
+        return _run_blocks(source, options, args)
     report = run_bench(
         source,
         options,
@@ -94,6 +97,22 @@ def run(args: argparse.Namespace) -> int:
         report=None if args.quiet else _say,
     )
     print(json.dumps(report.to_json(), indent=2) if args.json else table(report))
+    return 0
+
+
+def _run_blocks(source: str, options: BenchOptions, args: argparse.Namespace) -> int:
+    """The same for a model of masked codes, whose unit is a block and not a step."""
+    from musicgen_rt.offline.bench_blocks import block_table, run_block_bench
+
+    report = run_block_bench(
+        source,
+        options.weights,
+        options.device,
+        options.engine,
+        has_random_weights=args.random_weights,
+        report=None if args.quiet else _say,
+    )
+    print(json.dumps(report.to_json(), indent=2) if args.json else block_table(report))
     return 0
 
 

@@ -83,8 +83,8 @@ class Engine:
 
     @property
     def is_about_to_fill(self) -> bool:
-        """Whether the next step begins with filling a cache, which may take long."""
-        return self.session.stream.caches.active is None
+        """Whether the next step begins with filling a cache or a block, which may take long."""
+        return self.session.stream.is_about_to_fill
 
     def codes(self, first_frame: int, end_frame: int) -> np.ndarray:
         """The undelayed codes [K, T] of complete frames.

@@ -6,6 +6,7 @@ the same music again, however the steps are batched and on whatever device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 # Philox has a 256-bit counter and a 128-bit key: the frame is the counter's upper part, so that no
 # two frames share a block however many codes they draw.
 _COUNTER_WORDS = 4
-_FRAME_WORD = 2
+_FRAME_WORD, _DRAW_WORD = 2, 3
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,12 @@ class SamplingParameters:
     top_p: float = 0.0
 
 
-def gumbel_noise(seed: int, frames: range, num_codebooks: int, vocab_size: int) -> np.ndarray:
+def gumbel_noise(
+    seed: int, frames: Sequence[int], num_codebooks: int, vocab_size: int, draw: int = 0
+) -> np.ndarray:
     """Standard Gumbel noise for the diagonals that begin at `frames`: float32 [T, K, V].
+
+    `draw` counts the times that a frame is drawn again.
 
     argmax(logits / temperature + noise) draws from the softmax. Philox4x64 (Salmon et al., 2011)
     is counter-based and NumPy guarantees its stream.
@@ -36,7 +41,7 @@ def gumbel_noise(seed: int, frames: range, num_codebooks: int, vocab_size: int) 
     noise = np.empty((len(frames), num_codebooks, vocab_size), dtype=np.float32)
     for index, frame in enumerate(frames):
         counter = np.zeros(_COUNTER_WORDS, dtype=np.uint64)
-        counter[_FRAME_WORD] = frame
+        counter[_FRAME_WORD], counter[_DRAW_WORD] = frame, draw
         bits = np.random.Philox(key=seed, counter=counter)
         noise[index] = _uniform(bits, num_codebooks * vocab_size).reshape(num_codebooks, -1)
     np.log(noise, out=noise)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
 from musicgen_rt.errors import ParameterError
+from musicgen_rt.model.magnet_config import MagnetConfig
 
 NUM_SLOTS = 8
 
 # What was set for frames of the stream, not for a moment of the performance.
-STREAM_KEYS = ("memory", "roll")
+STREAM_KEYS = ("memory", "roll", "fixed")
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,17 @@ PARAMETERS = {
 WEIGHT = Parameter(0.0, -10.0, 10.0, "weight of a prompt")
 
 
-def default_controls(default_cfg: float) -> dict[str, Any]:
-    """What a score holds before any change; controls not named are None. `cfg` is the model's."""
+def default_controls(default_cfg: float, magnet: MagnetConfig | None = None) -> dict[str, Any]:
+    """What a score holds before any change; controls not named are None.
+
+    `cfg` is the model's, and so is the sampling of a model of masked codes.
+    """
     numbers = {name: parameter.default for name, parameter in PARAMETERS.items()}
     weights = {f"weight/{slot}": WEIGHT.default for slot in range(NUM_SLOTS)}
-    return numbers | weights | {"cfg": default_cfg}
+    own: dict[str, Any] = {"cfg": default_cfg}
+    if magnet is not None:
+        own |= {name: getattr(magnet, name) for name in ("temperature", "top_k", "top_p")}
+    return numbers | weights | own
 
 
 @runtime_checkable

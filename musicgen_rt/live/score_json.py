@@ -7,12 +7,17 @@ from typing import Any
 
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.live.controls import checked_frame, checked_ramp, checked_value
+from musicgen_rt.live.fixed_frames import FixedFrames
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.placed_melody import PlacedMelody
 from musicgen_rt.live.score import Change, Score, Track
 from musicgen_rt.model.config import ModelConfig
 
-_KINDS: dict[str, type[PlacedMelody] | type[Memory]] = {"melody": PlacedMelody, "memory": Memory}
+_KINDS: dict[str, type[PlacedMelody] | type[Memory] | type[FixedFrames]] = {
+    "melody": PlacedMelody,
+    "memory": Memory,
+    "fixed": FixedFrames,
+}
 
 
 def score_to_json(score: Score) -> dict[str, Any]:

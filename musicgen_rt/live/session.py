@@ -10,8 +10,10 @@ import torch
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live.audio_stream import AudioStream
+from musicgen_rt.live.block_stream import BlockStream
 from musicgen_rt.live.build import SettledOptions, history_frames, keep_frames
 from musicgen_rt.live.controls import Edit, checked_whole
+from musicgen_rt.live.masked_decoder import MaskedDecoder
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.score import Change, Score, default_controls
 from musicgen_rt.live.token_store import TokenStore
@@ -30,8 +32,8 @@ class Session:
         self._history_frames = history_frames(model, options)
         self._keep_frames = keep_frames(model, options)
         store = TokenStore(config.lm.delays, config.lm.pad_token, self._keep_frames)
-        score = Score(default_controls(config.guidance_scale))
-        self.stream = TokenStream(parts, store, score)
+        score = Score(default_controls(config.guidance_scale, config.magnet))
+        self.stream = _new_stream(model, parts, store, score)
         self.audio = self._new_audio(0)
         self.given = np.zeros((config.lm.num_codebooks, 0), dtype=np.int64)
         self._next_housekeeping = _HOUSEKEEPING_FRAMES
@@ -180,3 +182,12 @@ class Session:
         if now >= self._next_housekeeping:
             self._next_housekeeping = now + _HOUSEKEEPING_FRAMES
             self.stream.forget_before(now - self._history_frames)
+
+
+def _new_stream(
+    model: MusicGen, parts: StreamParts, store: TokenStore, score: Score
+) -> TokenStream:
+    """The stream that suits the way a model makes its codes."""
+    if model.config.magnet is None:
+        return TokenStream(parts, store, score)
+    return BlockStream(parts, store, score, MaskedDecoder(model.lm, model.config.magnet))

@@ -81,6 +81,11 @@ class TokenStream:
         """The next diagonal to make; frames before it cannot be changed without going back."""
         return self._cursor
 
+    @property
+    def is_about_to_fill(self) -> bool:
+        """Whether the next step begins with filling a cache, which may take long."""
+        return self.caches.active is None
+
     def situation(self, frame: int) -> Situation:
         """All that the step of a frame depends on besides the tokens."""
         return situation_at(self.score, self.timeline, frame, self.parts.abilities)

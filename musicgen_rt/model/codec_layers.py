@@ -171,10 +171,10 @@ class Lstm(nn.Module):
         super().__init__()
         self.spec = spec
         # Not initialised at random: that would take numbers from the caller's generator.
-        lstm = nn.LSTM(spec.channels, spec.channels, spec.num_layers, device="meta")
-        self.lstm = lstm.to_empty(device="cpu")
-        for parameter in self.lstm.parameters():
-            nn.init.zeros_(parameter)
+        self.lstm = nn.LSTM(spec.channels, spec.channels, spec.num_layers, device="meta")
+        # One by one: `to_empty` would import a library for symbolic algebra, most of a second.
+        for name, parameter in list(self.lstm.named_parameters()):
+            setattr(self.lstm, name, nn.Parameter(torch.zeros(parameter.shape)))
 
     def start(self, batch: int) -> Tensor:
         """What is kept before the first row: zeros."""

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from musicgen_rt.model.chroma_shape import ChromaShape
 from musicgen_rt.model.codec_config import CodecConfig
 from musicgen_rt.model.json_section import JsonSection
+from musicgen_rt.model.magnet_config import MagnetConfig
 
 Kind = Literal["text", "melody"]
 
-_KINDS: dict[str, Kind] = {"musicgen": "text", "musicgen_melody": "melody"}
+# MAGNeT differs from a text model in how it is decoded, not in its tensors.
+_KINDS: dict[str, Kind] = {"musicgen": "text", "musicgen_melody": "melody", "magnet": "text"}
 _ACTIVATIONS = ("gelu",)  # "gelu" is the exact (erf) form in transformers
 _T5_FAMILY = ("t5", "mt5", "umt5")
 _ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -27,6 +30,7 @@ DEFAULT_GUIDANCE_SCALE = 3.0
 # 30 s at 50 frames a second, as all official checkpoints were trained.
 DEFAULT_WINDOW_FRAMES = 1500
 _SHORTEST_WINDOW_FRAMES = 50
+_LONGEST_DELAY = 100
 # torch's own LayerNorm default: transformers' config does not carry it.
 LAYER_NORM_EPS = 1e-5
 
@@ -47,6 +51,7 @@ class LMConfig:
     pad_token: int
     audio_channels: int
     layer_norm_eps: float = LAYER_NORM_EPS
+    codebook_delays: tuple[int, ...] | None = None
 
     @property
     def head_dim(self) -> int:
@@ -58,7 +63,12 @@ class LMConfig:
 
     @property
     def delays(self) -> tuple[int, ...]:
-        """Frames by which each codebook is late: 0 1 2 3; in stereo 0 0 1 1 2 2 3 3 (1L 1R ...)."""
+        """Frames by which each codebook is late: 0 1 2 3; in stereo 0 0 1 1 2 2 3 3 (1L 1R ...).
+
+        `codebook_delays` of config.json, this project's own key, says others.
+        """
+        if self.codebook_delays is not None:
+            return self.codebook_delays
         return tuple(index // self.audio_channels for index in range(self.num_codebooks))
 
     @classmethod
@@ -80,6 +90,7 @@ class LMConfig:
             # The embeddings have vocab_size + 1 rows, so the special token may be the last.
             pad_token=fields.integer("pad_token_id", 2048, 0, vocab_size),
             audio_channels=channels,
+            codebook_delays=_codebook_delays(fields),
         )
         config._check(fields)
         return config
@@ -95,35 +106,24 @@ class LMConfig:
             raise fields.fail(
                 "num_codebooks", self.num_codebooks, f"a multiple of {self.audio_channels} channels"
             )
+        if len(self.delays) != self.num_codebooks or list(self.delays) != sorted(self.delays):
+            expected = f"{self.num_codebooks} delays, none below the one before it"
+            raise fields.fail("codebook_delays", list(self.delays), expected)
         if fields.values.get("cross_attention_hidden_size") is not None:
             value = fields.values["cross_attention_hidden_size"]
             raise fields.fail("cross_attention_hidden_size", value, "null")
 
 
-@dataclass(frozen=True)
-class ChromaShape:
-    """The melody prefix of a melody checkpoint and the transform that makes it."""
-
-    num_chroma: int
-    chroma_length: int
-    n_fft: int = 16384
-    hop_samples: int = 4096
-    sampling_rate_hz: int = 32000
-
-    @classmethod
-    def from_json(cls, root: JsonSection, preprocessor: Mapping[str, Any]) -> ChromaShape:
-        fields = JsonSection.of("preprocessor_config.json", preprocessor)
-        num_chroma = root.integer("num_chroma", 12, 1, 128)
-        if fields.integer("num_chroma", num_chroma, 1, 128) != num_chroma:
-            found = fields.values["num_chroma"]
-            raise fields.fail("num_chroma", found, f"{num_chroma}, as in config.json")
-        return cls(
-            num_chroma=num_chroma,
-            chroma_length=root.integer("chroma_length", 235, 1, 1 << 14),
-            n_fft=fields.integer("n_fft", cls.n_fft, 16, 1 << 20),
-            hop_samples=fields.integer("hop_length", cls.hop_samples, 1, 1 << 20),
-            sampling_rate_hz=fields.integer("sampling_rate", cls.sampling_rate_hz, 1000, 384_000),
-        )
+def _codebook_delays(fields: JsonSection) -> tuple[int, ...] | None:
+    delays = fields.values.get("codebook_delays")
+    if delays is None:
+        return None
+    if not isinstance(delays, list):
+        raise fields.fail("codebook_delays", delays, "a list of whole numbers")
+    items = JsonSection(
+        fields.name, {f"codebook_delays[{i}]": delay for i, delay in enumerate(delays)}
+    )
+    return tuple(items.integer(key, None, 0, _LONGEST_DELAY) for key in items.values)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,9 @@ class ModelConfig:
     """Everything about a checkpoint that is not a tensor.
 
     `codec_json` and `text_encoder_json` are the sections of config.json as they stand; the codec
-    and the text encoder parse their own.
+    and the text encoder parse their own. `window_frames` is what the checkpoint was made for, and
+    `context_frames` what is kept of it when it rolls, where the checkpoint says so. `magnet` says
+    how masked codes are decoded: such a model does not continue token by token.
     """
 
     kind: Kind
@@ -209,6 +211,9 @@ class ModelConfig:
     frame_conditioning: FrameConditioningConfig | None
     guidance_scale: float
     window_frames: int
+    context_frames: int | None = None
+    magnet: MagnetConfig | None = None
+    always_projects_text: bool = False
 
     @property
     def frame_rate_hz(self) -> float:
@@ -217,8 +222,11 @@ class ModelConfig:
 
     @property
     def has_text_projection(self) -> bool:
-        """Transformers leaves `enc_to_dec_proj` out where the widths are equal."""
-        return self.text_d_model != self.lm.d_model
+        """Transformers leaves `enc_to_dec_proj` out where the widths are equal, audiocraft never.
+
+        `has_text_projection` of config.json, this project's own key, says that it is there.
+        """
+        return self.always_projects_text or self.text_d_model != self.lm.d_model
 
     @property
     def has_chroma_projection(self) -> bool:
@@ -255,6 +263,9 @@ class ModelConfig:
             frame_conditioning=_frame_conditioning(root),
             guidance_scale=_guidance_scale(sampling),
             window_frames=_window_frames(sampling, lm),
+            context_frames=_context_frames(sampling, lm),
+            magnet=_magnet(root, lm),
+            always_projects_text=root.boolean("has_text_projection", False),
         )
 
 
@@ -273,6 +284,21 @@ def _window_frames(sampling: JsonSection, lm: LMConfig) -> int:
     return min(
         frames if frames >= _SHORTEST_WINDOW_FRAMES else DEFAULT_WINDOW_FRAMES, lm.max_positions
     )
+
+
+def _context_frames(sampling: JsonSection, lm: LMConfig) -> int | None:
+    """This project's own key beside `max_length`."""
+    if sampling.values.get("context_length") is None:
+        return None
+    return sampling.integer("context_length", None, 1, _window_frames(sampling, lm) - 1)
+
+
+def _magnet(root: JsonSection, lm: LMConfig) -> MagnetConfig | None:
+    if root.values["model_type"] != "magnet":
+        return None
+    if any(lm.delays):
+        raise root.fail("decoder.codebook_delays", list(lm.delays), "zeros, as for any MAGNeT")
+    return MagnetConfig.from_json(root.section("magnet"), lm.num_codebooks)
 
 
 def _frame_conditioning(root: JsonSection) -> FrameConditioningConfig | None:

@@ -31,6 +31,7 @@ _POCKET_FOLDER = Path(__file__).resolve().parent.parent / "pocket"
 # Weights, configs and the tokenizer; never pickles (*.bin) nor code (*.py).
 _WANTED = ("*.safetensors", "*.json", "*.model", "*.txt")
 _UNWANTED = ("*/*",)
+_NEEDED = ("config.json", "tokenizer_config.json")
 _ORGANISATION_AND_NAME = re.compile(r"\w(?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?", re.ASCII)
 _MAX_ID_CHARACTERS = 96
 _MAX_SOURCE_CHARACTERS = 4096
@@ -40,8 +41,13 @@ _PROBE_SECONDS = 15.0
 _OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
-def resolve(source: str) -> Path:
+def resolve(
+    source: str, *, wanted: tuple[str, ...] = _WANTED, needed: tuple[str, ...] = _NEEDED
+) -> Path:
     """Return the folder of a checkpoint: `source` itself, or the hub's copy in the local cache.
+
+    Of a hub id the files `wanted` are downloaded, and a copy that lacks one of those `needed`, or
+    weights that its index names, is not complete.
 
     "pocket" is the model that ships with this package (a folder of that name is ./pocket).
 
@@ -56,8 +62,8 @@ def resolve(source: str) -> Path:
     if folder is not None:
         return folder
     hub_id = _checked_id(source)
-    cached = _cached(hub_id)
-    return cached if cached is not None else _download(hub_id)
+    cached = _cached(hub_id, wanted, needed)
+    return cached if cached is not None else _download(hub_id, wanted)
 
 
 def _pocket() -> Path:
@@ -108,7 +114,7 @@ def _is_hub_id(source: str) -> bool:
     )
 
 
-def _cached(hub_id: str) -> Path | None:
+def _cached(hub_id: str, wanted: tuple[str, ...], needed: tuple[str, ...]) -> Path | None:
     """The cache's folder, if it has all that is needed: other programs fetch single files."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -118,35 +124,34 @@ def _cached(hub_id: str) -> Path | None:
             snapshot_download(
                 hub_id,
                 local_files_only=True,
-                allow_patterns=list(_WANTED),
+                allow_patterns=list(wanted),
                 ignore_patterns=list(_UNWANTED),
             )
         )
     except LocalEntryNotFoundError:
         return None
-    return folder if _is_complete(folder) else None
+    return folder if _is_complete(folder, set(needed)) else None
 
 
-def _is_complete(folder: Path) -> bool:
-    needed = {"config.json", "tokenizer_config.json"}
+def _is_complete(folder: Path, needed: set[str]) -> bool:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
             needed |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return False
-    else:
+    elif "config.json" in needed:
         needed.add("model.safetensors")
     return all((folder / name).is_file() for name in needed)
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, wanted: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
     _probe(hub_id)
     try:
         return Path(
-            snapshot_download(hub_id, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED))
+            snapshot_download(hub_id, allow_patterns=list(wanted), ignore_patterns=list(_UNWANTED))
         )
     # Network, disk, permission: the client raises many kinds, and all mean "not downloaded".
     except Exception as error:

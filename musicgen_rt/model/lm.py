@@ -140,6 +140,28 @@ class LM(nn.Module):
         """Write a melody checkpoint's conditions: prefix [B, P, D] at positions 0 .. P - 1."""
         return self._prefill(prefix.float(), 0, cache, None)
 
+    def parallel(
+        self,
+        tokens: Tensor,
+        cache: KVCache,
+        cross: CrossCache | None,
+        reach: int | None = None,
+    ) -> Tensor:
+        """All positions at once, each seeing all: tokens [K, S] -> hidden [B, S, D].
+
+        For models of masked codes. With `reach` a position sees that many to either side. The
+        cache is where keys and values lie meanwhile.
+        """
+        S = tokens.shape[1]
+        positions = torch.arange(S, device=self.device)
+        distance = (torch.arange(cache.span(S - 1), device=self.device) - positions[:, None]).abs()
+        mask = torch.zeros(distance.shape, device=self.device)
+        mask[:, S:] = -torch.inf
+        if reach is not None:
+            mask = mask.masked_fill(distance > reach, -torch.inf)
+        x = self._embed(tokens).expand(cache.rows, S, self.config.d_model)
+        return self._layers(x, positions, cache, cross, mask)
+
     def step(
         self,
         tokens: Tensor,

@@ -1,7 +1,9 @@
-"""The JSON files of the official MusicGen checkpoints, by hub id, and of their tiny likenesses.
+"""The JSON files of the official checkpoints, by hub id, and of their tiny likenesses.
 
 Sizes are those of the published checkpoints (MusicGen, arXiv 2306.05284, section 4 and the
 configs of facebook/musicgen-*): t5-base for text, EnCodec at 32 kHz and 50 frames a second.
+AudioGen and the MAGNeTs, which `musicgen-rt convert` makes, are as audiocraft's config/solver has
+them: those for sounds have t5-large and EnCodec at 16 kHz.
 """
 
 from __future__ import annotations
@@ -13,14 +15,27 @@ from typing import Any
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 from musicgen_rt.model.hub import KNOWN_IDS
+from musicgen_rt.model.magnet_config import MagnetConfig
 
 DTYPES: Mapping[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 FRAME_CONDITIONING = FrameConditioningConfig(
     clock=ClockConfig(), chroma=True, attributes=("drums", "bass", "lead")
 )
 
-_SAMPLING_RATE_HZ = 32_000
+# Published in audiocraft's own format only.
+CONVERTED_IDS = (
+    "facebook/audiogen-medium",
+    "facebook/magnet-small-10secs",
+    "facebook/magnet-medium-10secs",
+    "facebook/magnet-small-30secs",
+    "facebook/magnet-medium-30secs",
+    "facebook/audio-magnet-small",
+    "facebook/audio-magnet-medium",
+)
+
 _FRAME_RATE_HZ = 50
+# AudioGen keeps all of its window but these seconds when it rolls.
+_AUDIOGEN_STRIDE_SECONDS = 2
 _CODEBOOKS_PER_CHANNEL = 4
 
 
@@ -39,6 +54,7 @@ _SIZES = {
 }
 _TINY = _Sizes(64, 2, 4, vocab_size=64)
 _T5_BASE = {"d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
+_T5_LARGE = {"d_model": 1024, "d_kv": 64, "d_ff": 4096, "num_layers": 24, "num_heads": 16}
 # ByT5's bytes and special tokens need 384 rows.
 _T5_TINY = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 
@@ -51,20 +67,34 @@ class Preset:
     stereo: bool
     sizes: _Sizes
     tiny: bool
+    is_for_sounds: bool
+    window_seconds: int
 
     @classmethod
     def like(cls, hub_id: str, *, tiny: bool) -> Preset:
         """Raises ParameterError naming the known ids."""
-        if hub_id not in KNOWN_IDS:
-            raise ParameterError(f"--like {hub_id!r}: expected one of {', '.join(KNOWN_IDS)}")
-        words = hub_id.removeprefix("facebook/musicgen-").split("-")
+        known = KNOWN_IDS + CONVERTED_IDS
+        if hub_id not in known:
+            raise ParameterError(f"--like {hub_id!r}: expected one of {', '.join(known)}")
+        words = hub_id.removeprefix("facebook/").split("-")
         size = next((word for word in words if word in _SIZES), "medium")
+        is_for_sounds = bool({"audiogen", "audio"} & set(words))
         return cls(
-            kind="musicgen_melody" if "melody" in words else "musicgen",
+            kind=_kind(words),
             stereo="stereo" in words,
             sizes=_TINY if tiny else _SIZES[size],
             tiny=tiny,
+            is_for_sounds=is_for_sounds,
+            window_seconds=10 if is_for_sounds or "10secs" in words else 30,
         )
+
+    @property
+    def is_masked(self) -> bool:
+        return self.kind == "magnet"
+
+    @property
+    def sampling_rate_hz(self) -> int:
+        return 16_000 if self.is_for_sounds else 32_000
 
     @property
     def channels(self) -> int:
@@ -75,9 +105,11 @@ class Preset:
         is_melody = self.kind == "musicgen_melody"
         config: dict[str, Any] = {
             "architectures": [
-                "MusicgenMelodyForConditionalGeneration"
-                if is_melody
-                else "MusicgenForConditionalGeneration"
+                {
+                    "musicgen": "MusicgenForConditionalGeneration",
+                    "musicgen_melody": "MusicgenMelodyForConditionalGeneration",
+                    "magnet": "MagnetForConditionalGeneration",
+                }[self.kind]
             ],
             "model_type": self.kind,
             "is_encoder_decoder": True,
@@ -88,21 +120,29 @@ class Preset:
         }
         if is_melody:
             config |= {"num_chroma": 12, "chroma_length": 235}
+        if self.is_masked:
+            config["magnet"] = self._magnet()
+        if config["text_encoder"]["d_model"] == config["decoder"]["hidden_size"]:
+            config["has_text_projection"] = True
         if frame_conditioning:
             config["frame_conditioning"] = FRAME_CONDITIONING.to_json()
         return config
 
     def generation_config(self) -> dict[str, Any]:
-        """generation_config.json: 30 s, sampled, with guidance."""
+        """generation_config.json: a whole window, sampled, with guidance."""
         special = self.sizes.vocab_size
-        return {
+        config: dict[str, Any] = {
             "bos_token_id": special,
             "decoder_start_token_id": special,
             "pad_token_id": special,
             "do_sample": True,
-            "guidance_scale": 3.0,
-            "max_length": 1500,
+            "guidance_scale": self._magnet()["max_guidance"] if self.is_masked else 3.0,
+            "max_length": self.window_seconds * _FRAME_RATE_HZ,
         }
+        if self.is_for_sounds and not self.is_masked:
+            kept_seconds = self.window_seconds - _AUDIOGEN_STRIDE_SECONDS
+            config["context_length"] = kept_seconds * _FRAME_RATE_HZ
+        return config
 
     def preprocessor_config(self) -> dict[str, Any]:
         """preprocessor_config.json: chroma for a melody checkpoint, else plain audio."""
@@ -112,7 +152,7 @@ class Preset:
                 "processor_class": "MusicgenMelodyProcessor",
                 "feature_size": 12,
                 "num_chroma": 12,
-                "sampling_rate": _SAMPLING_RATE_HZ,
+                "sampling_rate": self.sampling_rate_hz,
                 "n_fft": 16384,
                 "hop_length": 4096,
                 "chunk_length": 30,
@@ -125,7 +165,7 @@ class Preset:
             "feature_extractor_type": "EncodecFeatureExtractor",
             "processor_class": "MusicgenProcessor",
             "feature_size": self.channels,
-            "sampling_rate": _SAMPLING_RATE_HZ,
+            "sampling_rate": self.sampling_rate_hz,
             "padding_side": "left",
             "padding_value": 0.0,
             "return_attention_mask": True,
@@ -133,12 +173,13 @@ class Preset:
 
     def _decoder(self) -> dict[str, Any]:
         sizes = self.sizes
-        return {
+        codebooks = _CODEBOOKS_PER_CHANNEL * self.channels
+        decoder: dict[str, Any] = {
             "model_type": f"{self.kind}_decoder",
             "vocab_size": sizes.vocab_size,
             "pad_token_id": sizes.vocab_size,
             "bos_token_id": sizes.vocab_size,
-            "num_codebooks": _CODEBOOKS_PER_CHANNEL * self.channels,
+            "num_codebooks": codebooks,
             "audio_channels": self.channels,
             "hidden_size": sizes.d_model,
             "num_hidden_layers": sizes.num_layers,
@@ -148,14 +189,24 @@ class Preset:
             "activation_function": "gelu",
             "scale_embedding": False,
         }
+        if self.is_masked:
+            decoder["codebook_delays"] = [0] * codebooks
+        return decoder
+
+    def _magnet(self) -> dict[str, Any]:
+        """Decoding as audiocraft's solvers for music and for sounds have it."""
+        steps = MagnetConfig.default_steps(_CODEBOOKS_PER_CHANNEL * self.channels)
+        if not self.is_for_sounds:
+            return {"decoding_steps": steps, "max_guidance": MagnetConfig.max_guidance}
+        return {"decoding_steps": steps, "temperature": 3.5, "top_p": 0.8, "max_guidance": 20.0}
 
     def _codec(self) -> dict[str, Any]:
         bits = (self.sizes.vocab_size - 1).bit_length()
         return {
             "model_type": "encodec",
-            "sampling_rate": _SAMPLING_RATE_HZ,
+            "sampling_rate": self.sampling_rate_hz,
             "audio_channels": 1,
-            "upsampling_ratios": [8, 5, 4, 4],
+            "upsampling_ratios": [8, 5, 4, 2] if self.is_for_sounds else [8, 5, 4, 4],
             "num_filters": 4 if self.tiny else 64,
             "hidden_size": 16 if self.tiny else 128,
             "codebook_size": self.sizes.vocab_size,
@@ -172,6 +223,14 @@ class Preset:
         }
 
     def _text_encoder(self) -> dict[str, Any]:
-        sizes = _T5_TINY if self.tiny else _T5_BASE
+        full = _T5_LARGE if self.is_for_sounds else _T5_BASE
+        sizes = _T5_TINY if self.tiny else full
         vocab_size = 384 if self.tiny else 32128
         return {"model_type": "t5", **sizes, "vocab_size": vocab_size, "feed_forward_proj": "relu"}
+
+
+def _kind(words: list[str]) -> str:
+    """The model_type of a checkpoint by the words of its name."""
+    if "magnet" in words:
+        return "magnet"
+    return "musicgen_melody" if "melody" in words else "musicgen"

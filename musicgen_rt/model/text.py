@@ -1,8 +1,9 @@
 """From a prompt to the hidden states that condition the language model: tokenizer and encoder.
 
 Both come from the checkpoint's own folder, never from the network and never with code from it. The
-encoder is the class that `text_encoder` in config.json names (T5 in all official checkpoints),
-built as transformers' MusicGen builds it. The projection to the model's width is not here.
+encoder is the one that `text_encoder` in config.json names: T5 in all official checkpoints, which
+is built here, or any other that transformers knows. The projection to the model's width is not
+here.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ import unicodedata
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from transformers import AutoConfig, AutoModelForTextEncoding, AutoTokenizer
 
 from musicgen_rt.errors import CheckpointError, PromptError
-from musicgen_rt.model.json_section import JsonSection
+from musicgen_rt.model.t5 import TIE, T5Config, T5Encoder
+from musicgen_rt.model.tokenizer import Tokenizer, load_tokenizer
 
 if TYPE_CHECKING:
     from musicgen_rt.model.checkpoint import Checkpoint
@@ -33,7 +33,15 @@ _CACHED_PROMPTS = 64
 _LARGEST_BYTE_VOCABULARY = 512
 _BYTES_CAPACITY = 256
 _WORDS_CAPACITY = 64
-_MAX_LAYERS = 512
+
+
+class _Model(Protocol):
+    """Tokens [S] int64 -> hidden states [S, d_text] in fp32."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def __call__(self, ids: torch.Tensor) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,16 @@ class TextEncoderLayout:
 
     @classmethod
     def from_json(cls, text_encoder_json: Mapping[str, Any]) -> TextEncoderLayout:
-        """Derive it from the encoder's own class, without allocating a weight.
+        """Derive it from a T5's config, or from the encoder's own class without its weights.
 
-        Raises CheckpointError if transformers has no encoder for this config.
+        Raises CheckpointError if there is no encoder for this config.
         """
-        model = _build_on_meta(text_encoder_json)
+        t5 = T5Config.from_json(text_encoder_json)
+        if t5 is not None:
+            return cls(t5.shapes(), (TIE,))
+        from musicgen_rt.model.other_text_encoder import build_on_meta
+
+        model = build_on_meta(text_encoder_json)
         names_of: dict[int, list[str]] = {}
         for name, parameter in model.named_parameters(remove_duplicate=False):
             names_of.setdefault(id(parameter), []).append(name)
@@ -57,24 +70,6 @@ class TextEncoderLayout:
             shapes={name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
             ties=tuple(tuple(names) for names in names_of.values() if len(names) > 1),
         )
-
-
-def _build_on_meta(text_encoder_json: Mapping[str, Any]) -> Any:
-    fields = JsonSection.of("config.json: text_encoder", text_encoder_json)
-    for key in ("num_layers", "num_hidden_layers"):
-        fields.integer(key, 1, 1, _MAX_LAYERS)
-    values = {key: value for key, value in text_encoder_json.items() if key != "auto_map"}
-    model_type = values.pop("model_type", "t5")
-    try:
-        config = AutoConfig.for_model(model_type, **values)
-        with torch.device("meta"):
-            return AutoModelForTextEncoding.from_config(config)
-    # The config is not ours and transformers raises whatever its classes raise.
-    except Exception as error:
-        raise CheckpointError(
-            f"config.json: text_encoder of model_type {model_type!r} cannot be built "
-            f"({error}); expected the config of a text encoder that transformers knows, such as t5"
-        ) from error
 
 
 def check_prompt(text: str) -> None:
@@ -101,11 +96,11 @@ class TextEncoder:
     Mutable (the cache): one thread at a time.
     """
 
-    def __init__(self, tokenizer: Any, model: Any, *, max_tokens: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, model: _Model, *, max_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._model = model
         self._max_tokens = max_tokens
-        self._vocab_size: int = model.get_input_embeddings().weight.shape[0]
+        self._vocab_size = model.vocab_size
         self._cache: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     @property
@@ -118,23 +113,22 @@ class TextEncoder:
         cls, checkpoint: Checkpoint, *, max_tokens: int = DEFAULT_MAX_TOKENS
     ) -> TextEncoder:
         """Load tokenizer and encoder. Raises CheckpointError naming the folder."""
-        tokenizer = _load_tokenizer(checkpoint.folder)
-        model = _build_on_meta(checkpoint.config.text_encoder_json)
-        # Copied, since a mapped file that is overwritten later would end the process.
-        weights = {
-            name: checkpoint.tensor(PREFIX + name).to(torch.float32, copy=True)
-            for name in model.state_dict()
-        }
-        model.load_state_dict(weights, assign=True)
-        model.tie_weights()  # one copy, not two, of what is stored once
-        for name, buffer in model.named_buffers():
-            if buffer.is_meta:
-                raise CheckpointError(
-                    f"{checkpoint.folder}: this text encoder computes {name} at start, which is "
-                    "not supported; expected one of the T5 family"
-                )
-        model.requires_grad_(False)
-        return cls(tokenizer, model.eval(), max_tokens=max_tokens)
+        tokenizer = load_tokenizer(checkpoint.folder)
+
+        def tensor(name: str) -> torch.Tensor:
+            # Copied, since a mapped file that is overwritten later would end the process.
+            return checkpoint.tensor(PREFIX + name).to(torch.float32, copy=True)
+
+        text_encoder_json = checkpoint.config.text_encoder_json
+        t5 = T5Config.from_json(text_encoder_json)
+        if t5 is not None:
+            weights = {name: tensor(name) for name in t5.shapes() if name != TIE[1]}
+            return cls(tokenizer, T5Encoder(t5, weights), max_tokens=max_tokens)
+        from musicgen_rt.model.other_text_encoder import OtherTextEncoder
+
+        return cls(
+            tokenizer, OtherTextEncoder.load(text_encoder_json, tensor), max_tokens=max_tokens
+        )
 
     @torch.no_grad()
     def encode(self, text: str) -> torch.Tensor:
@@ -146,7 +140,7 @@ class TextEncoder:
         check_prompt(text)
         hidden = self._cache.get(text)
         if hidden is None:
-            hidden = self._model(input_ids=self._token_ids(text)).last_hidden_state[0]
+            hidden = self._model(self._token_ids(text))
             self._cache[text] = hidden
             if len(self._cache) > _CACHED_PROMPTS:
                 self._cache.popitem(last=False)
@@ -154,8 +148,8 @@ class TextEncoder:
         return hidden.clone()
 
     def _token_ids(self, text: str) -> torch.Tensor:
-        """Tokens of a prompt as [1, S] int64."""
-        ids = list(self._tokenizer(text).input_ids)
+        """Tokens of a prompt as [S] int64."""
+        ids = self._tokenizer(text)
         if not 1 <= len(ids) <= self._max_tokens:
             raise PromptError(
                 f"the prompt has {len(ids)} tokens, expected 1 to {self._max_tokens}; shorten it"
@@ -165,25 +159,4 @@ class TextEncoder:
                 f"the tokenizer gives the token {max(ids)}, the text encoder has only "
                 f"{self._vocab_size}: they are not of the same checkpoint"
             )
-        return torch.tensor([ids], dtype=torch.int64)
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=False
-        )
-    # Many readers of many file formats stand behind this call, each with its own exceptions.
-    except Exception as error:
-        raise CheckpointError(
-            f"{folder}: its tokenizer cannot be loaded ({error}); expected tokenizer.json and "
-            "tokenizer_config.json as in the official checkpoints"
-        ) from error
-    # Without its vocabulary transformers makes a T5 tokenizer all the same, for which every word
-    # is unknown. ByT5's, which needs no vocabulary, names no file.
-    files = tuple(tokenizer.vocab_files_names.values())
-    if files and not any((folder / file).is_file() for file in files):
-        raise CheckpointError(
-            f"{folder}: its tokenizer has no vocabulary, expected {' or '.join(files)}"
-        )
-    return tokenizer
+        return torch.tensor(ids, dtype=torch.int64)

@@ -523,6 +523,17 @@ def test_a_cached_id_needs_no_network(cached: Path) -> None:
     Checkpoint.open(cached).close()
 
 
+def test_a_cached_part_is_whole_without_what_it_does_not_need(cached: Path) -> None:
+    """A codec has no tokenizer, and audiocraft's files have no config.json."""
+    (cached / "tokenizer_config.json").unlink()
+    assert hub.resolve("facebook/musicgen-small", needed=("config.json",)) == cached
+    pickled = ("state_dict.bin",)
+    for file in cached.iterdir():
+        file.unlink()
+    (cached / pickled[0]).write_bytes(b"")
+    assert hub.resolve("facebook/musicgen-small", wanted=pickled, needed=pickled) == cached
+
+
 @pytest.mark.parametrize("gone", [WEIGHTS, "tokenizer_config.json"])
 def test_a_half_filled_cache_is_not_taken_for_the_checkpoint(
     cached: Path, gone: str, monkeypatch: pytest.MonkeyPatch

@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from musicgen_rt.errors import CheckpointError
-from musicgen_rt.model.config import ChromaShape, ClockConfig, ModelConfig
+from musicgen_rt.model.chroma_shape import ChromaShape
+from musicgen_rt.model.config import ClockConfig, ModelConfig
 
 
 def text_json(**decoder: Any) -> dict[str, Any]:
@@ -230,3 +231,56 @@ def test_the_window_is_what_the_checkpoint_was_made_for(
     generation = None if max_length is None else {"max_length": max_length}
     config = ModelConfig.from_json(text_json(), generation=generation)
     assert config.window_frames == window_frames
+
+
+def test_delays_may_be_said() -> None:
+    config = ModelConfig.from_json(text_json(codebook_delays=[0, 1, 3, 4]))
+    assert config.lm.delays == (0, 1, 3, 4)
+    for delays in ([0, 1, 2], [0, 2, 1, 3], [0, 1, 2, -1], "0123", [0, 1, 2, 1000]):
+        with pytest.raises(CheckpointError, match="codebook_delays"):
+            ModelConfig.from_json(text_json(codebook_delays=delays))
+
+
+def test_the_context_may_be_said() -> None:
+    generation = {"max_length": 500, "context_length": 400}
+    assert ModelConfig.from_json(text_json(), generation=generation).context_frames == 400
+    with pytest.raises(CheckpointError, match=r"context_length is 500, expected .* in 1\.\.499"):
+        ModelConfig.from_json(text_json(), generation=generation | {"context_length": 500})
+
+
+def magnet_json(**magnet: object) -> dict[str, Any]:
+    values = text_json(codebook_delays=[0, 0, 0, 0])
+    return values | {"model_type": "magnet", "magnet": magnet}
+
+
+def test_a_magnet_has_the_papers_defaults() -> None:
+    magnet = ModelConfig.from_json(magnet_json()).magnet
+    assert magnet is not None
+    assert magnet.decoding_steps == (20, 10, 10, 10)
+    assert (magnet.span_frames, magnet.context_frames) == (3, 5)
+    assert (magnet.temperature, magnet.top_p, magnet.max_guidance) == (3.0, 0.9, 10.0)
+    assert ModelConfig.from_json(text_json()).magnet is None
+    unlimited = ModelConfig.from_json(magnet_json(context_frames=None)).magnet
+    assert unlimited is not None and unlimited.context_frames is None
+
+
+@pytest.mark.parametrize(
+    ("magnet", "message"),
+    [
+        ({"decoding_steps": [20, 10]}, "decoding_steps"),
+        ({"decoding_steps": [20, 10, 10, 0]}, r"decoding_steps\[3\] is 0"),
+        ({"span_frames": 0}, "span_frames is 0"),
+        ({"max_guidance": float("nan")}, "max_guidance"),
+        ({"spans": 3}, "unknown key 'spans'"),
+    ],
+)
+def test_a_magnet_that_cannot_be_decoded(magnet: dict[str, object], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        ModelConfig.from_json(magnet_json(**magnet))
+
+
+def test_a_magnet_has_no_delays() -> None:
+    values = magnet_json()
+    del values["decoder"]["codebook_delays"]
+    with pytest.raises(CheckpointError, match=r"decoder\.codebook_delays .* expected zeros"):
+        ModelConfig.from_json(values)

@@ -28,7 +28,7 @@ from transformers import (
 
 from musicgen_rt.commands import new_checkpoint as command
 from musicgen_rt.errors import CheckpointError, ParameterError
-from musicgen_rt.model import new_checkpoint
+from musicgen_rt.model import checkpoint_folder
 from musicgen_rt.model.checkpoint import Checkpoint
 from musicgen_rt.model.config import ModelConfig
 from musicgen_rt.model.expected_shapes import lm_shapes
@@ -168,7 +168,7 @@ def test_the_seed_decides_the_weights(tmp_path: Path) -> None:
 def test_shards_hold_the_same_weights(
     tiny_frame_conditioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new_checkpoint, "_SHARD_BYTES", 500_000)
+    monkeypatch.setattr(checkpoint_folder, "_SHARD_BYTES", 500_000)
     out = tmp_path / "sharded"
     write_checkpoint(SMALL, out, tiny=True, frame_conditioning=True)
     assert len(list(out.glob("model-*-of-*.safetensors"))) > 2
@@ -206,7 +206,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(new_checkpoint, "save_file", full)
+    monkeypatch.setattr(checkpoint_folder, "save_file", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         write_checkpoint(SMALL, tmp_path / "new", tiny=True)
     assert not list(tmp_path.iterdir())
