@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ import numpy.typing as npt
 import torch
 
 from musicgen_rt.errors import AudioFileError
+from musicgen_rt.live.chunk import Chunk
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.model.musicgen import MusicGen
 from musicgen_rt.offline.audio_file import AudioWriter, Samples
 from musicgen_rt.offline.loudness import SILENCE_DB, Normalisation, normalise_file
 from musicgen_rt.offline.recipe import Recipe, text_capacity_for
+from musicgen_rt.offline.song_plan import PlacedSection
+from musicgen_rt.offline.song_play import SongPlayer
 from musicgen_rt.offline.staged_files import StagedFiles
 from musicgen_rt.offline.token_file import TokenWriter
 
@@ -28,6 +32,8 @@ Codes = npt.NDArray[np.int64]
 """Undelayed codes [K, T]."""
 Progress = Callable[[int, int], None]
 """Called with the new samples done and to do."""
+Step = Callable[[], Chunk]
+"""Makes the next frames of the stream."""
 
 # float32: what is louder than full scale survives until its gain is known.
 _RAW_SUFFIX = ".wav"
@@ -75,6 +81,7 @@ class Rendered:
     `given_samples` of the `num_samples` are the audio that was continued. `frames` is the T of the
     token file. Hashes are of all tokens (int64, frame by frame) and of all samples (float32,
     interleaved) as the model made them, and so is `peak_dbfs`. `took_seconds` leaves out loading.
+    `sections` are a song's, their frames counted from the first sample of the audio.
     """
 
     sample_rate_hz: int
@@ -88,6 +95,7 @@ class Rendered:
     peak_dbfs: float
     took_seconds: float
     normalisation: Normalisation | None
+    sections: tuple[PlacedSection, ...] = ()
 
     @property
     def new_seconds(self) -> float:
@@ -170,14 +178,16 @@ def render(
     """
     started = clock()
     engine = begin(recipe, model)
-    extent = _extent(recipe, engine)
+    song = None if recipe.song is None else SongPlayer(recipe.song, engine)
+    extent = _extent(recipe, engine, song)
     config = model.config
     is_raw = recipe.loudness_lufs is not None
     _check_room(audio, extent.num_samples * config.channels, is_raw=is_raw)
     final = files.stage(audio)
     first = files.scratch(audio, _RAW_SUFFIX) if is_raw else final
     token_file = None if tokens is None else files.stage(tokens)
-    tally = _stream(engine, extent, recipe.chunk_frames, first, token_file, progress)
+    step = partial((song or engine).step, recipe.chunk_frames)
+    tally = _stream(engine, extent, step, first, token_file, progress)
     return Rendered(
         sample_rate_hz=config.sampling_rate_hz,
         channels=config.channels,
@@ -190,13 +200,14 @@ def render(
         peak_dbfs=tally.peak_dbfs,
         took_seconds=clock() - started,
         normalisation=_normalised(first, final, recipe),
+        sections=() if song is None else song.plan.sections_from(extent.first_frame),
     )
 
 
 def _stream(
     engine: Engine,
     extent: Extent,
-    chunk_frames: int,
+    step: Step,
     audio: Path,
     tokens: Path | None,
     progress: Progress | None,
@@ -218,7 +229,7 @@ def _stream(
                 TokenWriter(tokens, lm.num_codebooks, extent.num_frames, lm.vocab_size)
             )
         report(0, new_samples)
-        for samples, codes in _pieces(engine, extent, chunk_frames):
+        for samples, codes in _pieces(engine, extent, step):
             writer.write(samples)
             if token_writer is not None:
                 token_writer.write(codes)
@@ -233,11 +244,13 @@ def _normalised(raw: Path, final: Path, recipe: Recipe) -> Normalisation | None:
     return normalise_file(raw, final, recipe.loudness_lufs, recipe.ceiling_dbtp)
 
 
-def _extent(recipe: Recipe, engine: Engine) -> Extent:
+def _extent(recipe: Recipe, engine: Engine, song: SongPlayer | None) -> Extent:
     """What to write of an engine's stream that has not begun to make frames."""
     config = engine.model.config
     begins = engine.next_frame * config.hop_samples
     new_samples = max(1, round(recipe.seconds * config.sampling_rate_hz))
+    if song is not None:
+        new_samples = (song.plan.end_frame - song.plan.first_frame) * config.hop_samples
     return Extent(
         first_sample=0 if recipe.includes_given else begins,
         new_sample=begins,
@@ -246,11 +259,11 @@ def _extent(recipe: Recipe, engine: Engine) -> Extent:
     )
 
 
-def _pieces(engine: Engine, extent: Extent, chunk_frames: int) -> Iterator[tuple[Samples, Codes]]:
+def _pieces(engine: Engine, extent: Extent, step: Step) -> Iterator[tuple[Samples, Codes]]:
     """The wanted samples [C, n] with the wanted codes [K, m] in order; n and m need not match."""
     written_frame = extent.first_frame
     while (at := engine.next_sample) < extent.end_sample:
-        chunk = engine.step(chunk_frames)
+        chunk = step()
         wanted = slice(max(extent.first_sample - at, 0), extent.end_sample - at)
         end_frame = min(max(chunk.end_frame, written_frame), extent.end_frame)
         yield chunk.samples[:, wanted], engine.codes(written_frame, end_frame)

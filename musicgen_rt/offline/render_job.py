@@ -77,6 +77,8 @@ def run_job(job: Job, listener: Listener) -> Rendered:
     """
     source = None if job.from_sidecar is None else read_sidecar(job.from_sidecar)
     recipe = _draft(job, source)
+    if recipe.song is not None and job.melody is not None:
+        raise ParameterError("a melody is given beside a song, whose sections have their own")
     _check_outputs(job)
     _check_inputs(job)
     folder = resolve(recipe.model)
@@ -135,7 +137,7 @@ def _draft(job: Job, source: Sidecar | None) -> Recipe:
     values = dict(job.values)
     for name in ("parameters", "attributes"):
         values[name] = {**getattr(source.recipe, name), **values.get(name, {})}
-    if "prompts" in values or "negative" in values:
+    if values.keys() & {"prompts", "negative", "song"}:
         values["text_capacity"] = None  # that of the sidecar's own texts
     return replace(source.recipe, **values)
 
@@ -217,8 +219,14 @@ def _check_abilities(recipe: Recipe, config: ModelConfig) -> None:
     """Raise UnsupportedError now for what the engine would refuse once it is loaded."""
     if recipe.melody is not None:
         controls.require_melody(recipe.melody, config)
-    for name, is_on in recipe.attributes.items():
-        controls.attribute_edits(name, is_on, config)
+    attributes = [recipe.attributes]
+    if recipe.song is not None:
+        attributes += [section.attributes for section in recipe.song.sections]
+        if any(section.melody is not None for section in recipe.song.sections):
+            controls.require_melody_ability(config)
+    for asked in attributes:
+        for name, is_on in asked.items():
+            controls.attribute_edits(name, is_on, config)
 
 
 @contextlib.contextmanager

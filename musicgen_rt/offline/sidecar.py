@@ -13,6 +13,7 @@ from typing import Any
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import Rendered
+from musicgen_rt.offline.song_plan import PlacedSection
 from musicgen_rt.offline.staged_files import unwritable
 
 FORMAT = "musicgen-rt render"
@@ -27,13 +28,14 @@ class Sidecar:
     """What was rendered: the recipe with every choice made, and what came of it.
 
     `model` is what `model_identity` says of it. The two hashes are of the tokens and of the samples
-    as the model made them, before loudness or the file's encoding.
+    as the model made them, before loudness or the file's encoding. `sections` are a song's.
     """
 
     recipe: Recipe
     model: dict[str, Any]
     tokens_sha256: str
     samples_sha256: str
+    sections: tuple[PlacedSection, ...] = ()
 
 
 def sidecar_path(audio: Path) -> Path:
@@ -58,6 +60,7 @@ def read_sidecar(path: Path) -> Sidecar:
             model=dict(value["model"]),
             tokens_sha256=str(result["tokens_sha256"]),
             samples_sha256=str(result["samples_sha256"]),
+            sections=tuple(PlacedSection(**row) for row in result.get("sections", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ParameterError(f"{path} is damaged ({error})") from error
