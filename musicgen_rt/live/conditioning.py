@@ -46,6 +46,7 @@ class Situation:
     sampling: SamplingParameters
     seed: int
     conditions: FrameConditions
+    guidance: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def situation_at(
         sampling=SamplingParameters(temperature, top_k, top_p),
         seed=score.at("seed", frame),
         conditions=_frame_conditions(score, timeline, frame, abilities.frame_conditioning),
+        guidance=score.at("cfg", frame),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicgen_rt.contract.timeline import Timeline
@@ -16,7 +16,7 @@ from musicgen_rt.live.melody_state import (
     PatternNote,
     held_in,
 )
-from musicgen_rt.model.notes import Note, reduce_polyphony
+from musicgen_rt.model.notes import Line, Note, reduce_polyphony
 
 # A held note has no end yet: no session is as long as this.
 _ENDLESS_SECONDS = 1e6
@@ -41,35 +41,38 @@ def placements(
     if state.mode == "follow":
         return [_followed(state, frame, frame_rate_hz)]
     if state.mode == "file" and isinstance(state.file, Pattern):
-        return _repeated(state.file, (), frame, timeline, frame_rate_hz)
+        return _repeated(state.file, (), frame, timeline, frame_rate_hz, state.line)
     if state.mode == "file" and isinstance(state.file, AudioPart):
         start = state.file.start_frame
         return [Placement(max(frame, start), state.file.melody, start)]
     if state.mode == "loop" and state.loop is not None:
         loop, capture_end = state.loop, state.loop.start_beat + state.loop.beats
         end_frame = round(timeline.frame_at(capture_end))
-        later = _repeated(loop, state.held, max(frame, end_frame), timeline, frame_rate_hz)
+        begin = max(frame, end_frame)
+        later = _repeated(loop, state.held, begin, timeline, frame_rate_hz, state.line)
         if frame < end_frame:
             return [_followed(state, frame, frame_rate_hz), *later]
         return later
     return [Placement(frame, None, frame)]
 
 
-def read_melody(path: Path) -> Melody | Pattern:
-    """A file's melody: the top line of MIDI in beats, or what is heard in audio.
+def read_melody(path: Path, line: Line = "top") -> Melody | Pattern:
+    """A file's melody: a line of MIDI in beats, or what is heard in audio.
 
     Raises AudioFileError.
     """
     if path.suffix.lower() not in MIDI_SUFFIXES:
         return melody_from_file(path)
     notes, beats = read_midi_notes(path, seconds_per_beat=1.0)
-    line = reduce_polyphony(notes)
-    in_beats = (PatternNote(n.pitch, n.velocity, n.start_seconds, n.end_seconds) for n in line)
+    melody = reduce_polyphony(notes, line)
+    in_beats = (PatternNote(n.pitch, n.velocity, n.start_seconds, n.end_seconds) for n in melody)
     return Pattern(0.0, beats, tuple(in_beats))
 
 
 def _followed(state: MelodyState, frame: int, frame_rate_hz: float) -> Placement:
     """What was played since, and what is held from now on. Free before the first note."""
+    if state.release == "free" and not state.held:
+        return Placement(frame, None, frame)
     frames = [note.start_frame for note in state.sounded] + [note.frame for note in state.held]
     if not frames:
         return Placement(frame, None, frame)
@@ -87,7 +90,10 @@ def _followed(state: MelodyState, frame: int, frame_rate_hz: float) -> Placement
         Note(note.pitch, (note.frame - first) / frame_rate_hz, _ENDLESS_SECONDS, note.velocity)
         for note in state.held
     ]
-    melody = melody_from_notes(notes, length_seconds=_ENDLESS_SECONDS)
+    if state.release == "keep" and not state.held:
+        last = max(notes, key=lambda note: (note.end_seconds, note.start_seconds))
+        notes.append(replace(last, start_seconds=last.end_seconds, end_seconds=_ENDLESS_SECONDS))
+    melody = melody_from_notes(notes, length_seconds=_ENDLESS_SECONDS, line=state.line)
     return Placement(frame, melody, first)
 
 
@@ -97,6 +103,7 @@ def _repeated(
     frame: int,
     timeline: Timeline,
     frame_rate_hz: float,
+    line: Line,
 ) -> list[Placement]:
     """A pattern from its beginning, or from `frame` on, at each tempo that is known to come."""
     frame = max(frame, round(timeline.frame_at(pattern.start_beat)))
@@ -111,12 +118,12 @@ def _repeated(
         beat_seconds = 60 / timeline.bpm_at(at)
         phase_beats = (timeline.beat_at(begun) - pattern.start_beat) % pattern.beats
         start = round(begun - phase_beats * beat_seconds * frame_rate_hz)
-        placed.append(Placement(at, _in_seconds(notes, pattern.beats, beat_seconds), start))
+        placed.append(Placement(at, _in_seconds(notes, pattern.beats, beat_seconds, line), start))
     return placed
 
 
 def _in_seconds(
-    notes: tuple[PatternNote, ...], beats: float, beat_seconds: float
+    notes: tuple[PatternNote, ...], beats: float, beat_seconds: float, line: Line
 ) -> NoteMelody | None:
     """The notes at a tempo, as a loop of so many beats; what is no note any more is left out."""
     loop_seconds = beats * beat_seconds
@@ -132,4 +139,6 @@ def _in_seconds(
     ]
     if not scaled:
         return None
-    return melody_from_notes(scaled, length_seconds=loop_seconds, loop_seconds=loop_seconds)
+    return melody_from_notes(
+        scaled, length_seconds=loop_seconds, loop_seconds=loop_seconds, line=line
+    )

@@ -16,8 +16,11 @@ from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.live.controls import checked_whole
 from musicgen_rt.live.melody import Melody
+from musicgen_rt.model.notes import Line
 
 Mode = Literal["off", "follow", "loop", "file"]
+Release = Literal["rest", "keep", "free"]
+"""What follows the last held note: silence of the melody, its last pitch, or the model's choice."""
 
 DEFAULT_LOOP_BARS = 4
 LOOP_BARS_RANGE = (1, 64)
@@ -91,6 +94,8 @@ class MelodyState:
     sounded: tuple[SoundedNote, ...] = ()
     loop: Pattern | None = None
     file: Pattern | AudioPart | None = None
+    line: Line = "top"
+    release: Release = "rest"
 
     def with_mode(self, mode: str, frame: int, timeline: Timeline) -> MelodyState:
         """Another mode from `frame` on; a file begins at the next bar line.
@@ -121,6 +126,15 @@ class MelodyState:
         """The length of the next loop; one that plays keeps its own."""
         return replace(self, loop_bars=checked_whole("loop_bars", bars, *LOOP_BARS_RANGE))
 
+    def with_line(self, line: str) -> MelodyState:
+        """Another choice among notes that sound at once. Raises ParameterError."""
+        return replace(self, line=cast(Line, _checked_choice("line", line, get_args(Line))))
+
+    def with_release(self, release: str) -> MelodyState:
+        """Another end of what is followed. Raises ParameterError."""
+        chosen = _checked_choice("release", release, get_args(Release))
+        return replace(self, release=cast(Release, chosen))
+
     def sounds_other_than(self, other: MelodyState) -> bool:
         """Whether the music is told something else than under another state."""
         if self.mode == other.mode == "off":
@@ -131,7 +145,7 @@ class MelodyState:
 
     def cleared(self) -> MelodyState:
         """Off, without notes, loop or file."""
-        return MelodyState(loop_bars=self.loop_bars)
+        return MelodyState(loop_bars=self.loop_bars, line=self.line, release=self.release)
 
     def note_on(
         self, pitch: int, velocity: int, frame: int, heard_frame: float, timeline: Timeline
@@ -196,6 +210,8 @@ class MelodyState:
             "loop": None if self.loop is None else asdict(self.loop),
             "file": asdict(self.file) if isinstance(self.file, Pattern) else None,
             "audio": audio,
+            "line": self.line,
+            "release": self.release,
         }
 
     @classmethod
@@ -209,6 +225,8 @@ class MelodyState:
                 loop_bars=checked_whole("loop_bars", value["loop_bars"], *LOOP_BARS_RANGE),
                 loop=_pattern_from_json(value["loop"]),
                 file=_pattern_from_json(value["file"]) or _audio_from_json(value["audio"]),
+                line=_checked_choice("line", value.get("line", "top"), get_args(Line)),
+                release=_checked_choice("release", value.get("release", "rest"), get_args(Release)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ParameterError(
@@ -222,6 +240,12 @@ class MelodyState:
         assert self.file is not None
         start_beat = timeline.beat_at(timeline.bar_line_at(timeline.bar_at(bar_start)))
         return replace(self, file=replace(self.file, start_beat=start_beat))
+
+
+def _checked_choice(name: str, value: str, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        raise ParameterError(f"{name} is {value!r}: expected {', '.join(choices)}")
+    return value
 
 
 def _new_loop(beat: float, bars: int, timeline: Timeline) -> Pattern:

@@ -45,7 +45,7 @@ def shrink(stage: Stage) -> str | None:
     if bar < player.splice.stream_frame:
         return None
     kept = stage.take(bar)
-    frame = player.splice.to_session(bar)
+    frame = player.session_frame_of(bar)
     model = stage.engine.model
     stage.engine.parts.pool.keep_only(None)
     try:

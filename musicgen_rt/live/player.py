@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.beat_follower import BeatFollower
 from musicgen_rt.live.buffer_writer import BufferWriter, Samples, Written, is_moving
 from musicgen_rt.live.controls import Edit
 from musicgen_rt.live.engine import Engine
@@ -45,11 +46,11 @@ class Player:
         timeline: Timeline,
         clock: Clock = time.monotonic,
     ) -> None:
+        self.writer = BufferWriter(buffer)
+        self.beats = _follower_of(engine, buffer)
         self.use(engine)
         self.timeline = timeline
-        self.hop_samples = engine.model.config.hop_samples
         self.pace = Pace(engine.model.config.frame_rate_hz, self.settle_frames)
-        self.writer = BufferWriter(buffer)
         self.splice = Splice(0, 0)
         self.frozen: FrozenLoop | None = None
         self._clock = clock
@@ -57,8 +58,11 @@ class Player:
     def use(self, engine: Engine) -> None:
         """Go on with another engine, of the same rates and channels, at the next splice."""
         self.engine = engine
-        delays = engine.model.config.lm.delays
-        self.settle_frames = max(delays) + engine.model.codec.lookahead_frames
+        self._session = engine.session
+        self.hop_samples = engine.model.config.hop_samples
+        is_on = self.beats.is_on
+        self.beats = _follower_of(engine, self.writer.buffer)
+        self.beats.is_on = is_on
 
     # Where it stands
 
@@ -67,11 +71,18 @@ class Player:
         return self.writer.buffer
 
     @property
+    def settle_frames(self) -> int:
+        """How many more frames must have begun before one is final as sound."""
+        model = self.engine.model
+        waiting_frames = math.ceil(self.beats.latency_samples / self.hop_samples)
+        return max(model.config.lm.delays) + model.codec.lookahead_frames + waiting_frames
+
+    @property
     def next_frame(self) -> int:
         """The next frame to be decided: where a change needs no going back."""
         if self.frozen is not None:
             return math.ceil(self.writer.end_sample / self.hop_samples)
-        return self.splice.to_session(self.engine.next_frame)
+        return self.session_frame_of(self.engine.next_frame)
 
     @property
     def stream_end(self) -> int:
@@ -141,7 +152,17 @@ class Player:
 
     def stream_frame_of(self, frame: int) -> int:
         """The stream's frame that is heard at a frame; within a loop, the one that follows it."""
-        return self.splice.stream_frame if self.frozen is not None else self.splice.to_stream(frame)
+        if self.frozen is not None:
+            return self.splice.stream_frame
+        return round(self.stream_place_of(frame))
+
+    def stream_place_of(self, frame: float) -> float:
+        """Where the stream is when a frame is heard, between two of its frames as a rule."""
+        return self.beats.map.to_stream(frame * self.hop_samples) / self.hop_samples
+
+    def session_frame_of(self, stream_frame: int) -> int:
+        """The frame at which a frame of the stream is heard."""
+        return round(self.beats.map.to_session(stream_frame * self.hop_samples) / self.hop_samples)
 
     @property
     def is_behind(self) -> bool:
@@ -160,8 +181,10 @@ class Player:
         frames = max(1, min(max_frames, self.pace.chunk_frames))
         chunk = self.engine.step(frames)
         self.pace.add(frames, self._clock() - started)
-        first = chunk.first_sample + self.splice.frames_on * self.hop_samples
-        return Heard(first, chunk.samples, self._put(chunk.samples))
+        first = self.beats.map.session_end
+        samples = self.beats.push(chunk.samples, self.engine.timeline, self.timeline)
+        self.pace.settle_frames = self.settle_frames
+        return Heard(first, samples, self._put(samples))
 
     def _play_loop(self, loop: FrozenLoop) -> Heard:
         first = self.writer.end_sample
@@ -183,8 +206,10 @@ class Player:
         if stream_frame >= self.engine.next_frame:
             return
         self.engine.rollback(stream_frame)
+        heard_at = round(self.beats.map.to_session(self.engine.next_sample))
+        self.beats.rewind(self.engine.next_sample)
         if self.frozen is None:
-            self._redirect()
+            self._redirect(heard_at)
 
     def apply(self, edits: list[Edit], frame: int) -> None:
         """Edits of the score from `frame` on, which is `next_frame` or later."""
@@ -199,8 +224,27 @@ class Player:
         frame = max(frame, self.splice.session_frame)
         if frame < self.next_frame:
             frame = max(frame, self.free_frame())
-            self.go_back(frame)
-        self.engine.join_timeline(timeline, frame, at_frame=self.stream_frame_of(frame))
+            if self.can_go_back:
+                self.go_back(frame)
+            else:
+                frame = self._stretch_queued(frame)
+        at_frame = self.stream_frame_of(frame)
+        before = self.engine.timeline
+        self.engine.join_timeline(timeline, frame, at_frame=at_frame)
+        if before is not None and self.engine.timeline is not None:
+            at_sample = at_frame * self.hop_samples
+            self.beats.clock_changed(at_sample, before, self.engine.timeline)
+
+    def _stretch_queued(self, frame: int) -> int:
+        """Bring what is made already to the new beats from `frame` on; where new music begins."""
+        asked = self.engine.timeline
+        if asked is None:
+            return self.next_frame
+        heard_at = frame * self.hop_samples
+        samples = self.beats.warp_again(heard_at, asked, self.timeline)
+        self.writer.redirect(self.beats.map.session_end - samples.shape[1], heard_at)
+        self._put(samples)
+        return self.next_frame
 
     def splice_at(self, frame: int, stream_frame: int, *, joined_at: int | None = None) -> None:
         """From `frame` on one hears the stream from a frame on; the engine stands there.
@@ -210,20 +254,36 @@ class Player:
         joined_at = stream_frame if joined_at is None else joined_at
         self.frozen = None
         self.splice = Splice(frame, stream_frame)
+        if self._session is not self.engine.session:
+            self._session = self.engine.session
+            self.beats.forget()
+        first = self.engine.next_sample
+        heard_at = first + self.splice.frames_on * self.hop_samples
+        self.beats.begin(first, heard_at)
         other_frame = self.splice.to_session(joined_at)
         self.engine.join_timeline(self.timeline, other_frame, at_frame=joined_at)
-        self._redirect()
+        self._redirect(heard_at)
 
     def loop(self, loop: FrozenLoop, frame: int) -> None:
         """From `frame` on one hears a loop; the stream waits where it is then."""
-        self.splice = Splice(frame, self.splice.to_stream(frame))
+        self.splice = Splice(frame, self.stream_frame_of(frame))
         self.frozen = loop
         seam = loop.place.start_of(self.timeline, 0) - self.writer.fade_samples
         self.writer.redirect(seam, seam)
 
-    def _redirect(self) -> None:
-        """What the engine gives out next goes to its place, over what is there."""
-        next_sample = self.engine.next_sample + self.splice.frames_on * self.hop_samples
+    def _redirect(self, heard_at: int) -> None:
+        """What the engine gives out next goes to its place, over what is there from `heard_at` on.
+
+        What is stretched begins a little earlier, with what was heard there before.
+        """
         start = self.splice.session_frame * self.hop_samples
         # The stream's own past, where it has one, leads into a splice.
-        self.writer.redirect(next_sample, max(next_sample, start - self.writer.fade_samples))
+        from_sample = max(heard_at, start - self.writer.fade_samples)
+        self.writer.redirect(self.beats.map.session_end, from_sample)
+
+
+def _follower_of(engine: Engine, buffer: TimelineBuffer) -> BeatFollower:
+    config = engine.model.config
+    conditioning = config.frame_conditioning
+    is_told = conditioning is not None and conditioning.clock is not None
+    return BeatFollower(buffer.rate_hz, buffer.channels, config.hop_samples, is_told=is_told)

@@ -155,7 +155,7 @@ class Stage:
         heard = int(player.heard_frame())
         if player.frozen is not None or heard < player.splice.session_frame or timeline is None:
             return player.splice.stream_frame
-        bar = timeline.last_bar_start_at_or_before(player.splice.to_stream(heard))
+        bar = timeline.last_bar_start_at_or_before(player.stream_frame_of(heard))
         return max(bar, 0)
 
     def take(self, stream_frame: int) -> take.Take:
@@ -189,6 +189,11 @@ class Stage:
             "attributes": {
                 name: _SWITCH[score.target_at(f"attribute/{name}", end)] for name in names
             },
-            "melody": {"mode": melody.mode, "loop_bars": melody.loop_bars},
+            "melody": {
+                "mode": melody.mode,
+                "loop_bars": melody.loop_bars,
+                "line": melody.line,
+                "release": melody.release,
+            },
             "frozen": player.frozen is not None,
         }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import CheckpointError, HistoryError, MusicgenRTError
 from musicgen_rt.live.controls import checked_codes
 from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.model_identity import require_same
 from musicgen_rt.live.score_json import load_score, score_to_json
 from musicgen_rt.live.session import Session
@@ -100,6 +101,19 @@ def begin(engine: Engine, take: Take, model: Mapping[str, Any]) -> Session:
     except MusicgenRTError as error:
         raise CheckpointError(f"the take is damaged ({error}): expected what was saved") from error
     return session
+
+
+def memory(engine: Engine, take: Take, model: Mapping[str, Any]) -> Memory:
+    """A take's frames to remember in front of the engine's windows, wherever its stream stands.
+
+    Raises CheckpointError as `begin`, and for a take without music.
+    """
+    session = begin(engine, take, model)
+    if not take.frames:
+        raise CheckpointError("the bank holds no music: save one while something plays")
+    kept = session.remember(0, take.frames, take.frames)
+    # Before every frame of the stream: what is remembered counts only before a window's own.
+    return replace(kept, first_frame=-take.frames)
 
 
 def save(take: Take, path: Path) -> None:

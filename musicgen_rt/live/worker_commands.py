@@ -110,7 +110,7 @@ def _heard_turn(stage: Stage, turn: Callable[[MelodyState, int, float], MelodySt
     heard = stage.player.heard_frame()
 
     def on_stream(state: MelodyState, frame: int) -> MelodyState:
-        return turn(state, frame, max(0.0, heard - stage.player.splice.frames_on))
+        return turn(state, frame, max(0.0, stage.player.stream_place_of(heard)))
 
     return _melody(stage, on_stream)
 
@@ -145,9 +145,20 @@ def _loop_bars(stage: Stage, bars: int) -> Run:
     return _melody(stage, lambda state, _: state.with_loop_bars(bars))
 
 
+def _melody_line(stage: Stage, line: str) -> Run:
+    MelodyState().with_line(line)  # refused now, not at its moment
+    return _melody(stage, lambda state, _: state.with_line(line))
+
+
+def _melody_release(stage: Stage, release: str) -> Run:
+    MelodyState().with_release(release)
+    return _melody(stage, lambda state, _: state.with_release(release))
+
+
 def _melody_file(stage: Stage, path: str) -> Run:
     require_melody_ability(stage.engine.model.config)
-    melody = read_melody(Path(path))
+    # The line in force now: a file is read before its moment.
+    melody = read_melody(Path(path), stage.melody.at(stage.player.stream_end).line)
     return _melody(stage, lambda state, frame: state.with_file(melody, frame, _timeline_of(stage)))
 
 
@@ -191,6 +202,28 @@ def _bank_load(stage: Stage, path: str) -> Run:
     return lambda frame: stage.begin(session, stream_frame, frame, melody)
 
 
+def _bank_recall(stage: Stage, path: str) -> Run:
+    """The bank's bars in front of all windows from a frame on, the first of which is begun there.
+
+    Little of what was just played stays in that one, so that the bank's music leads.
+    """
+    memory = take.memory(stage.engine, take.load(Path(path)), stage.identity)
+
+    def run(frame: int) -> None:
+        player = stage.player
+        score = stage.engine.session.stream.score
+        usual = score.target_at("context_bars", player.stream_frame_of(frame))
+        here = [Edit("memory", memory), Edit("roll", True), Edit("context_bars", 1)]
+        player.apply(here, frame)
+        player.apply([Edit("context_bars", usual)], frame + 1)
+
+    return run
+
+
+def _bank_forget(stage: Stage) -> Run:
+    return _edits(stage, [Edit("memory", None)])
+
+
 def _reset(stage: Stage) -> Run:
     return lambda frame: stage.begin(stage.fresh_session(), 0, frame)
 
@@ -222,9 +255,13 @@ _CHANGES: Mapping[str, Builder] = {
     "melody/note_on": _note_on,
     "melody/note_off": _note_off,
     "melody/loop_bars": _loop_bars,
+    "melody/line": _melody_line,
+    "melody/release": _melody_release,
     "melody/file": _melody_file,
     "melody/clear": _melody_clear,
     "bank/save": _bank_save,
+    "bank/recall": _bank_recall,
+    "bank/forget": _bank_forget,
 }
 _JUMPS: Mapping[str, Builder] = {
     "gen/undo": _undo,

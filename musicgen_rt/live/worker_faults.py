@@ -75,7 +75,7 @@ class Faults:
         self.counts.non_finite += 1
         self._tries += 1
         stage, player = self._stage, self._stage.player
-        frame = player.splice.to_session(error.frame)
+        frame = player.session_frame_of(error.frame)
         self._outbox.error(error.where, str(error), frame)
         if self._tries > _MOST_TRIES:
             raise GiveUpError(EXIT_ENGINE, f"{self._tries} failures in a row: {error}")
@@ -85,7 +85,7 @@ class Faults:
             back_frames = _BACK_FRAMES_A_TRY * self._tries
             target = max(error.frame - back_frames, player.splice.stream_frame)
             target = max(min(target, player.engine.next_frame), player.engine.earliest_return)
-            player.go_back(player.splice.to_session(target))
+            player.go_back(player.session_frame_of(target))
             if self._tries > _TRIES_BEFORE_NEW_WINDOW:
                 player.engine.roll_window(at_frame=target)
         self._sound_from = player.engine.next_frame

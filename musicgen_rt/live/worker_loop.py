@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from musicgen_rt.contract.buffer import BehindCommitError
@@ -11,6 +12,7 @@ from musicgen_rt.contract.command import Command
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import MusicgenRTError, NonFiniteError
 from musicgen_rt.live import jumps, memory_shortage
+from musicgen_rt.live.beat_rerolls import BeatRerolls
 from musicgen_rt.live.conductor import Conductor
 from musicgen_rt.live.controls import parameter_edits
 from musicgen_rt.live.model_swap import ModelSwap
@@ -47,6 +49,7 @@ class WorkerLoop:
         self._inbox, self._outbox, self._heart = inbox, outbox, heart
         self._resume_file, self._swap = resume_file, swap
         self._began, self._has_begun = began, False
+        self._rerolls = BeatRerolls(conductor.stage)
         self._odd_errors = 0
         self._is_short_of_memory = False
 
@@ -124,6 +127,7 @@ class WorkerLoop:
                 self._has_begun = True
                 self._began()
         self.faults.hear(heard)
+        self._rerolls.consider()
         if self._resume_file is not None:
             problem = self._resume_file.keep()
             if problem is not None:
@@ -173,6 +177,7 @@ class WorkerLoop:
     def _lead(self, message: Message) -> None:
         stage = self.conductor.stage
         stage.player.pace.set_lead(round(message["lead_ms"]))
+        stage.player.beats.is_on = bool(message.get("lock", True))
         bars = message.get("context_bars")
         if bars is not None:
             edits = parameter_edits("context_bars", bars, 0)
@@ -233,6 +238,7 @@ class WorkerLoop:
             "collapses": counts.collapses,
             "pending": self.conductor.num_pending,
             "frozen": player.frozen is not None,
+            "beats": {**asdict(player.beats.report()), "rerolls": self._rerolls.count},
             "is_loading": False,
         }
 

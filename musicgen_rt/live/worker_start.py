@@ -40,6 +40,7 @@ class StartSettings:
     seed: int = 0
     lead_ms: int = DEFAULT_LEAD_MS
     context_bars: int | None = None
+    is_locked: bool = True
     state: tuple[Command, ...] = ()
     resume_folder: Path | None = None
     is_resume: bool = False
@@ -62,6 +63,7 @@ class StartSettings:
                 seed=int(message.get("seed") or 0),
                 lead_ms=round(lead.get("lead_ms") or DEFAULT_LEAD_MS),
                 context_bars=lead.get("context_bars"),
+                is_locked=bool(lead.get("lock", True)),
                 state=tuple(Command.from_json(one) for one in message.get("state") or ()),
                 resume_folder=None if folder is None else Path(folder),
                 is_resume=bool(message.get("is_resume")),
@@ -84,6 +86,7 @@ def set_stage(
     require_buffer(buffer, engine.model)
     stage = Stage(engine, buffer, settings.timeline, clock)
     stage.player.pace.set_lead(settings.lead_ms)
+    stage.player.beats.is_on = settings.is_locked
     frame = stage.player.first_bar()
     is_resumed = settings.is_resume and _resume(settings, stage, frame, outbox)
     if not is_resumed:

@@ -35,11 +35,11 @@ def reader(model: MusicGen, style_logit: float, role_logits: list[float]) -> Tex
     """Heads that say the same of any text, through a real text encoder."""
     heads = AttributeHeads(model.config.text_d_model, NAMES)
     with torch.no_grad():
-        for output in heads.outputs.values():
-            output.weight.zero_()
-            output.bias.zero_()
-        heads.outputs["style"].bias[1] = style_logit
-        heads.outputs["roles"].bias.copy_(torch.tensor(role_logits))
+        for parameter in heads.outputs.parameters():
+            parameter.zero_()
+        biases = dict(heads.outputs.named_parameters())
+        biases["style.bias"][1] = style_logit
+        biases["roles.bias"].copy_(torch.tensor(role_logits))
     return TextAttributes(model.text, heads)
 
 

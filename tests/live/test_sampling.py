@@ -89,6 +89,7 @@ def test_noise_depends_on_seed_and_frame_alone() -> None:
     assert np.array_equal(block[7], single[0])
     assert not np.array_equal(block[7], block[8])
     assert not np.array_equal(single, gumbel_noise(6, range(107, 108), 4, 64))
+    assert not np.array_equal(single, gumbel_noise(5, range(107, 108), 4, 64, draw=1))
 
 
 def test_noise_of_neighbouring_frames_is_uncorrelated() -> None:

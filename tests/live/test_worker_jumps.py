@@ -291,6 +291,26 @@ def test_panic_drops_what_waits_and_begins_at_once(rig: Rig) -> None:
     assert not np.isnan(rig.heard).any()
 
 
+def test_panic_keeps_the_prompts(rig: Rig) -> None:
+    rig.play(60)
+    rig.command("prompt/set", 1, "jazz", 0.5)
+    rig.command("prompt/weight", 0, 0.25, 50)  # still on its way when the panic comes
+    rig.command("prompt/set", 2, "choir", 1.0)
+    rig.command("prompt/clear", 2)
+    rig.command("prompt/negative", "noise")
+    rig.command("param/set", "cfg", 5.0)
+    rig.play(20)
+    before = rig.stage.controls()
+    rig.command("gen/panic")
+    rig.play(80)
+    after = rig.of_kind("state")[-1]
+    for kept in ("prompts", "weights", "negative"):
+        assert after[kept] == before[kept]
+    assert [after["prompts"][slot] for slot in "012"] == ["deep house", "jazz", None]
+    assert [after["weights"][slot] for slot in "01"] == [0.25, 0.5]
+    assert (after["negative"], after["params"]["cfg"]) == ("noise", 3.0)
+
+
 def test_after_a_hole_it_goes_on_at_a_bar_line_from_its_own(rig: Rig, model: MusicGen) -> None:
     rig.play(60)
     rig.move(60)  # the engine was not there for 1.2 s; 0.6 were made

@@ -280,3 +280,35 @@ def test_a_note_between_others_that_were_set_for_later(rig: Rig) -> None:
     rig.command("melody/note_on", 60, 100)
     rig.play(80)
     assert pitches(rig, 60, 100) == [REST] * 10 + [0] * 10 + [4] * 10 + [0] * 10
+
+
+def test_of_a_chord_the_chosen_line_is_followed(rig: Rig) -> None:
+    rig.play(40)
+    rig.command("melody/mode", "follow")
+    for pitch, velocity in ((60, 90), (64, 110), (67, 70)):
+        rig.command("melody/note_on", pitch, velocity)
+    rig.play(10)
+    for line, expected in (("low", 0), ("strongest", 4), ("last", 7), ("top", 7)):
+        identity = rig.command("melody/line", line)
+        rig.play(10)
+        frame = rig.applied_at(identity)
+        assert pitches(rig, frame + 1, frame + 6) == [expected] * 5
+    refused = rig.command("melody/line", "middle")
+    rig.fill()
+    assert "expected top, low, last, strongest" in rig.answer(refused)["reason"]
+
+
+@pytest.mark.parametrize("release", ["rest", "keep", "free"])
+def test_what_follows_the_last_note_is_a_setting(rig: Rig, release: str) -> None:
+    rig.play(20)
+    rig.command("melody/release", release)
+    rig.command("melody/mode", "follow")
+    rig.command("melody/note_on", 62, 100)
+    rig.play(12)
+    off = rig.command("melody/note_off", 62)
+    rig.play(40)
+    frame = rig.applied_at(off) + 5
+    melody = rig.stage.engine.session.stream.score.at("melody", frame)
+    asked = None if melody is None else melody.pitch_class_at(frame)
+    assert asked == {"rest": 12, "keep": 2, "free": None}[release]
+    assert rig.stage.controls()["melody"]["release"] == release

@@ -31,7 +31,10 @@ BPM = 480.0
 BAR = 25
 HORIZON_FRAMES = 2
 BLOCK_SAMPLES = 160
-OPTIONS = EngineOptions(window_seconds=4.0, context_seconds=1.2, history_seconds=20.0)
+# The stand-in takes the place of the model's own step, which compiled code would pass by.
+OPTIONS = EngineOptions(
+    window_seconds=4.0, context_seconds=1.2, history_seconds=20.0, compile_step=False
+)
 
 
 class FakeClock:

@@ -1,0 +1,61 @@
+"""What the trials say, as a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from musicgen_rt.evaluate.latency_bench import TrialResult
+from musicgen_rt.evaluate.stage_latency import (
+    KNOB,
+    LatencySettings,
+    Trials,
+    count_trial,
+    report_of,
+)
+
+FACTS = {"device_ms": 10.0, "underruns": 0}
+
+
+def trials_of(heard_ms: list[float]) -> Trials:
+    trials = Trials(muted_ms=[60.0, 70.0, 80.0], controls=3)
+    for one in heard_ms:
+        count_trial(trials, KNOB, TrialResult(one, answered_ms=5.0))
+    return trials
+
+
+def test_the_median_is_divided_and_the_target_compared(tmp_path: Path) -> None:
+    trials = trials_of([100.0 + n for n in range(101)])
+    count_trial(trials, "drums off", TrialResult(900.0, 5.0))
+    report = report_of(LatencySettings(tmp_path, trials=101), trials, FACTS)
+    assert report["complaints"] == []
+    assert report["knob_to_ear_ms"] == {"p50": 150.0, "p95": 195.0, "max": 200.0}
+    assert report["of_it_ms"] == {"device": 10.0, "horizon": 60.0, "compute": 80.0}
+    assert report["by_kind_ms"]["drums off"]["p50"] == 900.0
+
+
+@pytest.mark.parametrize(
+    ("heard_ms", "underruns", "false_alarms", "complaint"),
+    [
+        ([400.0] * 100, 0, 0, "p95 is 400 ms"),
+        ([100.0] * 20, 0, 0, "only 20 of 100 trials could be judged"),
+        ([100.0] * 100, 3, 0, "3 underruns"),
+        ([100.0] * 100, 0, 2, "2 changes that nobody asked for"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    tmp_path: Path, heard_ms: list[float], underruns: int, false_alarms: int, complaint: str
+) -> None:
+    trials = trials_of(heard_ms)
+    trials.false_alarms = false_alarms
+    facts = {**FACTS, "underruns": underruns}
+    assert complaint in report_of(LatencySettings(tmp_path), trials, facts)["complaints"]
+
+
+def test_trials_without_a_verdict_are_counted_apart() -> None:
+    trials = trials_of([])
+    for result in (TrialResult(is_spoilt=True), TrialResult(None, 4.0), TrialResult(-20.0, 4.0)):
+        count_trial(trials, KNOB, result)
+    assert (trials.spoilt, trials.unheard[KNOB], trials.knob_ms) == (1, 2, [])
+    assert trials.answered_ms == [4.0, 4.0]

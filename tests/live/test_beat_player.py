@@ -1,0 +1,63 @@
+"""Stretched music through the worker: places, changes, jumps and the buffer stay consistent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.beat_listener import BeatListener
+from musicgen_rt.live.beat_lock import BeatLock, Belief, LockState
+from musicgen_rt.model.musicgen import MusicGen
+from tests.live.worker_rig import HOP, Rig
+
+DRIFT = 0.02
+
+
+@pytest.fixture
+def rig(models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """A model that is told no beats, believed to be 2 % too fast."""
+    belief = Belief(0.0, 0.0, DRIFT)
+    lock = BeatLock(state=LockState.LOCKED, belief=belief, confidence=1.0)
+    monkeypatch.setattr(BeatListener, "lock", lock)
+    return Rig(models["text"], timeline=Timeline.start(120.0), lead_ms=1500)
+
+
+def test_what_is_heard_has_no_hole_and_is_as_long_as_it_should_be(rig: Rig) -> None:
+    rig.play(240)
+    assert np.isfinite(rig.heard).all()
+    places = rig.player.beats.map
+    assert rig.player.beats.report().rate == pytest.approx(1 / (1 + DRIFT), abs=0.004)
+    # After some seconds a stream beat lies on the session's although it was made too early.
+    stream_sample = 8 * 16_000 / (1 + DRIFT)
+    assert places.to_session(stream_sample) == pytest.approx(8 * 16_000, abs=0.02 * 32_000)
+    frame = rig.player.next_frame
+    assert rig.player.session_frame_of(rig.player.stream_frame_of(frame - 40)) == frame - 40
+
+
+def test_changes_and_jumps_keep_the_music_whole(rig: Rig) -> None:
+    rig.play(120)
+    changed = rig.command("param/set", "temperature", 0.7)
+    rig.play(40)
+    frame = rig.applied_at(changed)
+    score = rig.stage.engine.session.stream.score
+    assert score.at("temperature", rig.player.stream_frame_of(frame + 1)) == 0.7
+    assert score.at("temperature", rig.player.stream_frame_of(frame - 2)) == 1.0
+    undone = rig.command("gen/undo", 1)
+    rig.play(200)
+    at = rig.applied_at(undone)
+    assert at % 100 == 0, "on a bar line of the session"
+    assert rig.player.splice.session_frame == at
+    assert np.isfinite(rig.heard).all()
+    assert rig.player.beats.map.session_origin <= at * HOP
+
+
+def test_switched_off_the_lock_lets_the_music_pass(rig: Rig) -> None:
+    rig.play(80)
+    rig.tell("lead", lead_ms=1500, context_bars=4, lock=0)
+    rig.play(160)
+    last = rig.player.beats.map.stretches[-1]
+    assert last.is_plain
+    vitals = rig.loop._vitals()["beats"]
+    assert (vitals["state"], vitals["rate"]) == ("off", 1.0)
+    assert np.isfinite(rig.heard).all()
