@@ -6,16 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup jam soak test test-jack lint style types imports pytest format bench clean distclean
+.PHONY: help setup jam soak test lint style types imports pytest format bench clean distclean
 .NOTPARALLEL:
 
 help:
 	@echo 'make jam        start the daemon with the pocket model, and play'
 	@echo 'make test       everything that must hold: style, types, import rules, tests'
-	@echo 'make test-jack  what is heard through a real JACK server, on a machine that is not busy'
 	@echo 'make lint       the same without the tests'
 	@echo 'make format     bring the code into its standard form'
-	@echo 'make soak       the daemon for half an hour, with a report'
+	@echo 'make soak       the daemon for half an hour (or MINUTES=n), with a report'
 	@echo 'make bench      how fast the engine runs here, on random weights (2.4 GB, written once)'
 	@echo 'make setup      only the set-up (the others do it when needed)'
 	@echo 'make clean      remove what was made, except the environment'
@@ -34,7 +33,7 @@ jam: $(STAMP)
 	@$(BIN)/musicgen-rt jam $(JAM_ARGS)
 
 soak: $(STAMP)
-	$(BIN)/python scripts/soak.py $(SOAK_ARGS)
+	$(BIN)/python scripts/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(SOAK_ARGS)
 
 test: lint pytest
 
@@ -51,12 +50,7 @@ imports: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
 pytest: $(STAMP)
-	$(BIN)/pytest -m 'not jack' $(PYTEST_ARGS)
-
-# Apart, and ended from outside when it stands still: a JACK client that is cut off by its server can
-# take the interpreter's lock with it.
-test-jack: $(STAMP)
-	timeout -k 5 900 $(BIN)/pytest -m jack $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS)
 
 bench: $(STAMP)
 	$(BIN)/musicgen-rt bench $(or $(BENCH_ARGS),--random-weights)

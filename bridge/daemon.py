@@ -18,6 +18,10 @@ from dataclasses import asdict
 from typing import Final, TextIO
 
 from bridge.children import Children
+from bridge.clock.host_sources import SourceOptions, host_sources
+from bridge.clock.lead import MidiLead
+from bridge.clock.midi import MidiFeed
+from bridge.clock.source import ClockSources
 from bridge.config import Config
 from bridge.control.dispatcher import Dispatcher
 from bridge.control.servers import ControlServers, Ports, ServerError
@@ -45,6 +49,7 @@ DEFAULT_OSC_PORT: Final = NetworkConfig().osc_port
 
 TICK_SECONDS: Final = 0.01
 VIEW_SECONDS: Final = 0.125
+LEAD_SECONDS: Final = 0.05
 # The end in order takes less; after this the process ends by force.
 END_SECONDS: Final = 1.8
 
@@ -113,7 +118,8 @@ class Daemon:
 
     async def _play(self) -> None:
         config = self._config
-        session = Session(session_config(config, self._format))
+        feed = MidiFeed()
+        session = Session(session_config(config, self._format), _sources(config, feed))
         servers_config = control_config(config)
         dispatcher = Dispatcher(
             session,
@@ -124,9 +130,10 @@ class Daemon:
             config=servers_config,
         )
         servers = ControlServers(dispatcher, servers_config)
-        midi = MidiCommands(config.midi, dispatcher)
+        midi = MidiCommands(config.midi, dispatcher, feed)
         dispatcher.on_midi_command = midi.do
         tasks: list[asyncio.Task[None]] = []
+        lead: MidiLead | None = None
         try:
             ports = await servers.start()
             self._tell_ports(ports)
@@ -134,18 +141,24 @@ class Daemon:
             scene = Scene(config.scene.commands, dispatcher)
             midi.start()
             view = LiveView(self._terminal, config.log, _footer(ports))
+            lead = MidiLead(dispatcher) if config.midi.clock_out else None
             tasks = [
                 _every(TICK_SECONDS, dispatcher.tick),
                 _every(TICK_SECONDS, midi.tick),
                 _every(VIEW_SECONDS, scene.tick),
                 _every(VIEW_SECONDS, lambda: view.show(dispatcher.view())),
             ]
+            if lead is not None:
+                tasks.append(_every(LEAD_SECONDS, lead.tick))
             await self._end_asked.wait()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(self._children.stop(), servers.stop())
             midi.stop()
+            session.clock.source.stop()
+            if lead is not None:
+                lead.stop()
             _log.info("ended")
 
     def _take_signals(self) -> None:
@@ -193,6 +206,13 @@ class Daemon:
         )
         port = "" if ports.osc == DEFAULT_OSC_PORT else f" --port {ports.osc}"
         _log.info('try: musicgen-rt send%s /mgrt/prompt/set 0 "dub techno, deep chords"', port)
+
+
+def _sources(config: Config, feed: MidiFeed) -> ClockSources:
+    scene = config.scene
+    return host_sources(
+        SourceOptions(scene.bpm, scene.beats_per_bar, is_jack_midi=config.midi.api == "jack"), feed
+    )
 
 
 def _footer(ports: Ports) -> str:

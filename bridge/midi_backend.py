@@ -122,8 +122,8 @@ class RtMidiBackend:
 class _RtMidiSource:
     def __init__(self, source: Any, on_bytes: OnBytes) -> None:
         self._source = source
-        # Neither system exclusive messages nor MIDI clock, but active sensing.
-        source.ignore_types(sysex=True, timing=True, active_sense=False)
+        # No system exclusive messages, but MIDI clock and active sensing.
+        source.ignore_types(sysex=True, timing=False, active_sense=False)
         source.set_callback(lambda event, _: on_bytes(event[0]))
 
     def close(self) -> None:

@@ -11,16 +11,18 @@ from bridge.settings import MidiConfig
 from musicgen_rt.errors import ParameterError
 
 if TYPE_CHECKING:
+    from bridge.clock.midi import MidiFeed
     from bridge.midi_in import CommandSink, MidiIn
 
 
 class MidiCommands:
     """Starts and stops the MIDI input and does what clients ask of it. [control]"""
 
-    def __init__(self, config: MidiConfig, sink: CommandSink) -> None:
-        """Raises ParameterError for a controller that moves what cannot be moved."""
+    def __init__(self, config: MidiConfig, sink: CommandSink, feed: MidiFeed | None = None) -> None:
+        """`feed` takes MIDI clock. Raises ParameterError for controllers that move nothing."""
         self._config = config
         self._sink = sink
+        self._feed = feed
         self._controllers = Controllers.configured(config.cc)
         self._midi: MidiIn | None = None
 
@@ -30,7 +32,7 @@ class MidiCommands:
             return
         from bridge.midi_in import MidiIn
 
-        self._midi = MidiIn(self._config, self._sink, self._controllers)
+        self._midi = MidiIn(self._config, self._sink, self._controllers, feed=self._feed)
         self._midi.start()
 
     def stop(self) -> None:

@@ -2,7 +2,8 @@
 
 A note is let go when its device vanishes, when a device that sends active sensing falls silent for
 300 ms (MIDI 1.0: a receiver turns its voices off then), when all notes or sounds are turned off
-(controllers 123, 120) or the system is reset, and at panic.
+(controllers 123, 120) or the system is reset, and at panic. While the sustain pedal is down
+(controller 64, unless it is bound to something else) notes are held for the keys let go.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from bridge.clock.midi import MidiFeed
+from bridge.clock.midi_position import CLOCK_MESSAGES
 from bridge.midi_backend import MidiBackend, RtMidiBackend
 from bridge.midi_controllers import Controllers
 from bridge.midi_ports import MidiPorts, PortEvents
@@ -27,6 +30,8 @@ MAX_WAITING: Final = 1000
 
 _ACTIVE_SENSING: Final = 0xFE
 _SYSTEM_RESET: Final = 0xFF
+_SUSTAIN: Final = 64
+_PEDAL_DOWN: Final = 64
 _ALL_SOUND_OFF: Final = 120
 _ALL_NOTES_OFF: Final = 123
 
@@ -50,6 +55,9 @@ class _Port:
     client_name: str
     # Pitch to the channels that hold it.
     held: dict[int, set[int]] = field(default_factory=dict)
+    # The channels whose pedal is down, and by pitch those whose key is up meanwhile.
+    pedals: set[int] = field(default_factory=set)
+    sustained: dict[int, set[int]] = field(default_factory=dict)
     senses: bool = False
     heard_at: float = 0.0
 
@@ -65,11 +73,14 @@ class MidiIn:
         *,
         make_backend: Callable[[], MidiBackend] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        feed: MidiFeed | None = None,
     ) -> None:
+        """`feed` takes MIDI clock, with the time at which it came."""
         self._config = config
         self._sink = sink
         self._controllers = controllers
         self._clock = clock
+        self._feed = feed
         self._ports: dict[str, _Port] = {}
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
@@ -139,15 +150,31 @@ class MidiIn:
     def _channel_message(self, port: _Port, kind: int, channel: int, first: int, last: int) -> None:
         if kind == 0x90 and last > 0:
             port.held.setdefault(first, set()).add(channel)
+            port.sustained.get(first, set()).discard(channel)
             self._send(port, "/mgrt/melody/note_on", first, last)
         elif kind in (0x80, 0x90):
             self._note_off(port, channel, first)
         elif kind == 0xB0 and first in (_ALL_SOUND_OFF, _ALL_NOTES_OFF):
             self._release(port)
         elif kind == 0xB0:
+            if first == _SUSTAIN and _SUSTAIN not in self._controllers.bindings:
+                self._pedal(port, channel, is_down=last >= _PEDAL_DOWN)
             self._controller(port, first, last)
 
+    def _pedal(self, port: _Port, channel: int, *, is_down: bool) -> None:
+        if is_down:
+            port.pedals.add(channel)
+            return
+        port.pedals.discard(channel)
+        waiting = [pitch for pitch, channels in port.sustained.items() if channel in channels]
+        for pitch in waiting:
+            port.sustained[pitch].discard(channel)
+            self._note_off(port, channel, pitch)
+
     def _note_off(self, port: _Port, channel: int, pitch: int) -> None:
+        if channel in port.pedals:
+            port.sustained.setdefault(pitch, set()).add(channel)
+            return
         channels = port.held.get(pitch, set())
         channels.discard(channel)
         # Two keyboards' halves, or a layered patch, may hold one pitch on two channels.
@@ -176,6 +203,8 @@ class MidiIn:
 
     def _release(self, port: _Port) -> None:
         port.held.clear()
+        port.pedals.clear()
+        port.sustained.clear()
         self._sink.release(port.client_name)
 
     def _send(self, port: _Port, address: str, *args: Any) -> None:
@@ -183,6 +212,10 @@ class MidiIn:
 
     def _from_thread(self, name: str, data: Sequence[int]) -> None:
         """[any] Hand a message to the event loop, unless it has stopped taking them."""
+        if data and data[0] in CLOCK_MESSAGES:
+            if self._feed is not None:
+                self._feed.put(name, data, time.monotonic_ns())
+            return
         if self._waiting >= MAX_WAITING:
             self.dropped += 1
             return

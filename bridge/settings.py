@@ -176,6 +176,9 @@ class MidiConfig:
     rescan_seconds: Annotated[
         float, Setting("how often to look for new devices", low=0.2, high=60)
     ] = 2.0
+    clock_out: Annotated[
+        bool, Setting("send MIDI clock, through JACK's MIDI", flag="--midi-clock-out")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bridge.clock.output_latency import read_latencies
 from bridge.config import Config
 from bridge.control.control_config import ControlConfig
 from bridge.control.session_config import SessionConfig
@@ -44,6 +45,7 @@ def session_config(config: Config, model_format: ModelFormat) -> SessionConfig:
         inputs_folder=data / "inputs",
         recordings_folder=data / "recordings",
         banks_folder=data / "banks",
+        output_latencies_ms=read_latencies(data),
     )
 
 

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh [VENV]        VENV is .venv unless given
 #
+# EXTRAS chooses pyproject.toml's extras: dev, unless it is dev,link or others.
 # Run it from the repository's root; `make` does. What is there already is left as it is, so a
 # second run needs neither the network nor root. PYTHON chooses the interpreter for a new
 # environment. System packages are installed by root on Debian and its kin only; elsewhere the
@@ -131,7 +132,7 @@ python_packages() {
     [ -t 1 ] || set -- "$@" --quiet # progress is for people
     # The build backend lies in the environment, so that a second run needs no network.
     "$venv/bin/python" -m pip install "$@" "setuptools>=77"
-    "$venv/bin/python" -m pip install "$@" --no-build-isolation --editable ".[dev]"
+    "$venv/bin/python" -m pip install "$@" --no-build-isolation --editable ".[${EXTRAS:-dev}]"
 }
 
 system_packages

@@ -2,9 +2,10 @@
 
     scripts/soak.py --minutes 30 --model pocket --out out/soak
 
-Starts the daemon with the null output, plays it over OSC at random (the seed is in the report) and
-looks at its processes: memory, descriptors, threads, underruns, restarts. Writes soak.json and
-soak.md; the exit code is 1 if something has grown or the music was interrupted. Linux.
+Starts the daemon with the null output, plays it over OSC at random (the seed is in the report),
+listens to its PCM and looks at its processes: every sample, every beat, memory, descriptors,
+threads, underruns, restarts. Writes soak.json and soak.md; the exit code is 1 if anything is to be
+complained of. Linux.
 """
 
 from __future__ import annotations
@@ -13,24 +14,19 @@ import argparse
 import json
 import os
 import random
-import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from soak_report import Course, Sample, markdown_of, report_of
 
-from bridge.control.osc_decode import OscMessage, decode_packet
-from bridge.control.osc_encode import encode_message
+from musicgen_rt.evaluate.pcm_ear import PcmEar
+from musicgen_rt.evaluate.stage_daemon import PREFIX, Answer, StageClient, StageDaemon
 
 SAMPLE_SECONDS = 5.0
 COMMAND_SECONDS = 1.0
-START_SECONDS = 300.0
-END_SECONDS = 5.0
+READY_SECONDS = 300.0
 PROMPTS = (
     "deep house, warm pads",
     "dub techno with long echoes",
@@ -43,23 +39,17 @@ PROMPTS = (
 class Player:
     """Plays at random: what somebody on a stage may do, and now and then what nobody should."""
 
-    def __init__(self, seed: int, port: int) -> None:
+    def __init__(self, seed: int, client: StageClient) -> None:
         self._random = random.Random(seed)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
-        self._socket.setblocking(False)
-        self._target = ("127.0.0.1", port)
+        self._client = client
         self._turn = 0
-
-    def send(self, address: str, *args: Any) -> None:
-        self._socket.sendto(encode_message(f"/mgrt/{address}", args), self._target)
 
     def turn(self) -> None:
         """Do one thing."""
         self._turn += 1
-        self.send("status")
+        self._client.send("status")
         if self._turn % 20 == 1:
-            self.send("notify", 1)
+            self._client.send("notify", 1)
         draw = self._random
         actions = (
             ("prompt/set", draw.randrange(3), draw.choice(PROMPTS), 1.0, 4.0),
@@ -83,39 +73,28 @@ class Player:
             ("audio/gain_db", draw.uniform(-12, 0)),
             ("no/such/address", 1),
         )
-        self.send(*draw.choice(actions))
+        self._client.send(*draw.choice(actions))
         if self._turn % 4 == 0:
-            self.send("transport/play")
-
-    def answers(self) -> list[OscMessage]:
-        """What has come back since the last time."""
-        messages = []
-        while True:
-            try:
-                packet = decode_packet(self._socket.recv(65536))
-            except BlockingIOError:
-                return messages
-            if isinstance(packet, OscMessage):
-                messages.append(packet)
+            self._client.send("transport/play")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = _arguments(argv)
-    args.out.mkdir(parents=True, exist_ok=True)
-    log = args.out / "log.jsonl"
-    log.unlink(missing_ok=True)
     course = Course()
-    daemon = _start(args, log)
-    try:
-        port = _wait_for_port(log, daemon)
+    arguments = ("--model", args.model, "--output", args.output)
+    with StageDaemon(args.out, *arguments) as daemon:
+        course.first_sound_seconds = daemon.until_playing(READY_SECONDS)
+        ear = PcmEar(daemon.event("listening")["publish"])
+        ear.start()
         started = time.monotonic()
-        _play(course, daemon, Player(args.seed, port), args.minutes * 60)
+        _play(course, daemon, Player(args.seed, daemon.client), args.minutes * 60)
         seconds = time.monotonic() - started
-    finally:
-        ended_seconds = _end(daemon)
-    course.restarts = sum("started again" in line["text"] for line in _lines(log))
+        course.heard = ear.close()
+        course.restarts = sum("started again" in line["text"] for line in daemon.lines())
+        course.ended_seconds = daemon.end()
+        course.exit_code = daemon.process.returncode
     setting = {"model": args.model, "output": args.output, "seed": args.seed}
-    report = report_of(setting, course, seconds, daemon.returncode, ended_seconds)
+    report = report_of(setting, course, seconds)
     (args.out / "soak.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     text = markdown_of(report)
     (args.out / "soak.md").write_text(text, encoding="utf-8")
@@ -133,56 +112,31 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _start(args: argparse.Namespace, log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bridge", "jam", "--no-view", "--no-midi"]
-    command += [f"--{name}-port=0" for name in ("osc", "zmq", "pub", "http")]
-    command += ["--model", args.model, "--output", args.output]
-    command += ["--json-log", str(log), "--data", str(args.out / "data")]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
-
-
-def _lines(log: Path) -> list[dict[str, Any]]:
-    if not log.exists():
-        return []
-    return [json.loads(line) for line in log.read_text().splitlines(keepends=True) if "\n" in line]
-
-
-def _wait_for_port(log: Path, daemon: subprocess.Popen[bytes]) -> int:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and daemon.poll() is None:
-        for line in _lines(log):
-            if line.get("event", {}).get("name") == "listening":
-                return int(line["event"]["osc"])
-        time.sleep(0.05)
-    raise SystemExit("the daemon did not start")
-
-
-def _play(course: Course, daemon: subprocess.Popen[bytes], player: Player, seconds: float) -> None:
+def _play(course: Course, daemon: StageDaemon, player: Player, seconds: float) -> None:
     began = time.monotonic()
     next_sample = next_command = began
-    while (now := time.monotonic()) < began + seconds and daemon.poll() is None:
+    while (now := time.monotonic()) < began + seconds and daemon.is_alive:
         if now >= next_command:
             next_command += COMMAND_SECONDS
             player.turn()
         if now >= next_sample:
             next_sample += SAMPLE_SECONDS
-            _look(course, daemon.pid, now - began)
-        for message in player.answers():
-            _take(course, message)
-        time.sleep(0.05)
+            _look(course, daemon.process.pid, now - began)
+        for answer in daemon.client.take(0.05):
+            _take(course, answer)
 
 
-def _take(course: Course, message: OscMessage) -> None:
-    course.answers[message.address] += 1
-    if message.address == "/fail":
-        course.refusals[f"{message.args[0]}: {str(message.args[1])[:60]}"] += 1
-    elif message.address == "/mgrt/fallback":
-        course.fallbacks += int(bool(message.args[0]))
-    elif message.address == "/mgrt/status.reply":
-        course.underruns = int(message.args[7])
-        if message.args[0] == "playing":
-            course.steps_per_second.append(float(message.args[9]))
-            course.lead_ms.append(float(message.args[6]))
+def _take(course: Course, answer: Answer) -> None:
+    course.answers[answer.address] += 1
+    if answer.address == "/fail":
+        course.refusals[f"{answer.args[0]}: {str(answer.args[1])[:60]}"] += 1
+    elif answer.address == f"{PREFIX}fallback":
+        course.fallbacks += int(bool(answer.args[0]))
+    elif answer.address == f"{PREFIX}status.reply":
+        course.underruns = int(answer.args[7])
+        if answer.args[0] == "playing":
+            course.steps_per_second.append(float(answer.args[9]))
+            course.lead_ms.append(float(answer.args[6]))
 
 
 def _look(course: Course, pid: int, seconds: float) -> None:
@@ -200,18 +154,6 @@ def _look(course: Course, pid: int, seconds: float) -> None:
             name = "playout" if b"playout" in command else "engine"
         sample = Sample(seconds, pages * os.sysconf("SC_PAGE_SIZE"), fds, threads)
         course.samples.setdefault(name, []).append(sample)
-
-
-def _end(daemon: subprocess.Popen[bytes]) -> float:
-    began = time.monotonic()
-    if daemon.poll() is None:
-        daemon.send_signal(signal.SIGTERM)
-        try:
-            daemon.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-    return time.monotonic() - began
 
 
 if __name__ == "__main__":

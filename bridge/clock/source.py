@@ -1,24 +1,20 @@
 """Who says where the beats are: clock sources, by name.
 
-A source is told what clients ask of the clock and answers with what to change. Adding one is a
-call of `register`.
+A source is told what clients ask of the clock and answers with what to change. One that follows a
+host gives anchors besides. Adding one is a call of `register`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from bridge.clock.anchor import Anchor, Quality
+from bridge.clock.taps import Taps
 from bridge.refusal import Refusal
+from musicgen_rt.contract.timeline import BPM_RANGE
 
-
-@dataclass(frozen=True)
-class Taps:
-    """How many taps in a row there were, and the tempo they show (None: too few to tell)."""
-
-    count: int
-    bpm: float | None
+__all__ = ["ClockSource", "ClockSources", "HostClock", "Taps"]
 
 
 class ClockSource(ABC):
@@ -50,6 +46,57 @@ class ClockSource(ABC):
     def stop(self) -> None:
         """Another source was chosen."""
 
+    def anchor(self, now_ns: int) -> Anchor | None:
+        """Where the host's beats are now; None while that is not known, or nobody is followed."""
+        del now_ns
+        return None
+
+    def quality(self, now_ns: int) -> Quality:
+        """How far the anchors can be relied on now."""
+        del now_ns
+        return Quality(is_locked=True)
+
+    def quantum(self, beats: int) -> None:
+        """A client says after how many beats peers align their bars."""
+        del beats
+
+    def transport(self, is_playing: bool, at_ns: int) -> None:
+        """A client lets the music begin or end at a moment: for hosts that go along."""
+        del is_playing, at_ns
+
+
+class HostClock(ClockSource):
+    """A source that follows a host whose tempo is the host's business; others are based on it."""
+
+    # What the host is called, and how its tempo is changed, for refusals.
+    host = "the host"
+
+    def tempo(self, bpm: float) -> float:
+        raise Refusal(
+            f"the tempo {bpm:g} is not ours to choose, clock/source is {self.name}: "
+            f"set {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g} in {self.host}, "
+            "or choose /mgrt/clock/source internal"
+        )
+
+    def signature(self, beats_per_bar: int) -> int:
+        return beats_per_bar
+
+    def tap(self, now_ns: int) -> Taps:
+        del now_ns
+        raise Refusal(
+            f"the tempo is not ours to tap, clock/source is {self.name}: tap in {self.host}, "
+            "or choose /mgrt/clock/source internal"
+        )
+
+    def beat(self, beat: float, bpm: float | None, at_ns: int) -> None:
+        del beat, bpm, at_ns
+        raise Refusal(
+            f"the beats come from {self.host}: to tell them, choose /mgrt/clock/source osc"
+        )
+
+    def offset(self, offset_ms: float) -> None:
+        """Any offset is taken: whoever asks for anchors applies it."""
+
 
 class ClockSources:
     """The sources that exist here."""
@@ -58,7 +105,10 @@ class ClockSources:
         self._makers: dict[str, Callable[[], ClockSource]] = {}
 
     def register(self, name: str, maker: Callable[[], ClockSource]) -> None:
-        """Let `maker` make the source `name`, in place of an earlier one of that name."""
+        """Let `maker` make the source `name`, in place of an earlier one of that name.
+
+        It may raise Refusal where the source cannot be used, and must not wait.
+        """
         self._makers[name] = maker
 
     def make(self, name: str) -> ClockSource:

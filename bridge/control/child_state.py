@@ -9,6 +9,22 @@ from typing import Any
 LOWEST_DB = -120.0
 
 
+@dataclass(frozen=True)
+class BeatsHeard:
+    """How the engine hears the music's beats: what its lock does, how sure, how late they were."""
+
+    lock: str = "searching"
+    confidence: float = 0.0
+    late_ms: float = 0.0
+
+    def differs(self, other: BeatsHeard) -> bool:
+        """Whether anybody would want to be told of the difference."""
+        return self.lock != other.lock or abs(self.confidence - other.confidence) > 0.1
+
+
+NO_BEATS = BeatsHeard()
+
+
 @dataclass
 class EngineState:
     """The engine. Until it is ready its controls are only kept for it. [control]"""
@@ -19,6 +35,9 @@ class EngineState:
     progress: float = 0.0
     progress_text: str = ""
     steps_per_second: float = 0.0
+    beats: BeatsHeard = NO_BEATS
+    # As subscribers were told.
+    told_beats: BeatsHeard = NO_BEATS
     # What it was told at its start; what differs by then follows when it is ready.
     told: frozenset[tuple[str, tuple[Any, ...]]] = frozenset()
 
@@ -50,6 +69,8 @@ class PlayoutState:
     earlier_underruns: int = 0
     peak_db: float = LOWEST_DB
     rms_db: float = LOWEST_DB
+    # Where the playhead stands, None while it moves.
+    standing_sample: int | None = None
 
     def end(self) -> None:
         """It has ended; another one counts from 0."""

@@ -32,6 +32,8 @@ METRICS: Mapping[str, tuple[bool, str]] = MappingProxyType(
         "latency_p50_seconds": (True, "From a command to its sound, median."),
         "latency_p95_seconds": (True, "From a command to its sound, 95th percentile."),
         "peak_dbfs": (True, "Peak level of the output."),
+        "loop_gap_max_seconds": (True, "Longest time between two turns of control's loop."),
+        "loop_busy_max_seconds": (True, "Most processor time that control took for one turn."),
         "engine_restarts_total": (False, "Times the engine was started again."),
         "playout_restarts_total": (False, "Times the playout was started again."),
     }

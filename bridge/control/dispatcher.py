@@ -20,6 +20,7 @@ from bridge.control.counters import Counters
 from bridge.control.delivery import Delivery
 from bridge.control.json_message import decode_json
 from bridge.control.local_clients import LocalClients
+from bridge.control.loop_watch import LoopWatch
 from bridge.control.message import Message, Value
 from bridge.control.ntp import monotonic_from_ntp
 from bridge.control.osc_decode import IMMEDIATELY, OscBundle, OscError, OscMessage, decode_packet
@@ -34,6 +35,7 @@ from bridge.control.session_view import SessionView
 from bridge.control.subscribers import Subscribers
 from bridge.entry import Entry
 from bridge.refusal import Refusal, shown
+from musicgen_rt.contract.timeline import Timeline
 
 # What is sound is given to the engine so long before it is to be heard, since it takes time to
 # make; all else is done when its time has come.
@@ -80,6 +82,7 @@ class Dispatcher:
         self._addresses = AddressBook()
         self._costly = RateLimit(_COSTLY)
         self._local = LocalClients(_log)
+        self._watch = LoopWatch(now_ns)
         self.delivery.add_transport("local", self._local)
 
     # What comes in
@@ -165,6 +168,7 @@ class Dispatcher:
 
     def tick(self) -> None:
         """Do what is due. Call it every 5 to 10 ms."""
+        self._watch.turn()
         now_ns = self.now_ns()
         self._run_due(now_ns)
         for client in self.subscribers.take_expired(now_ns):
@@ -174,6 +178,10 @@ class Dispatcher:
     def view(self) -> SessionView:
         """How it is going."""
         return self.session.view(self._position(), self.now_ns())
+
+    def heard(self) -> tuple[Timeline, Position, int]:
+        """Timeline, position, and the moment that they are of."""
+        return self.session.timeline, self._position(), self.now_ns()
 
     def metrics(self) -> str:
         """All numbers in Prometheus' text format."""
@@ -189,6 +197,8 @@ class Dispatcher:
         counters.set("latency_p50_seconds", view.latency_p50_ms / 1000)
         counters.set("latency_p95_seconds", view.latency_p95_ms / 1000)
         counters.set("peak_dbfs", view.peak_db)
+        counters.set("loop_gap_max_seconds", self._watch.gap_seconds)
+        counters.set("loop_busy_max_seconds", self._watch.busy_seconds)
         return counters.text()
 
     # Packets to requests

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from bridge.control.child_state import BeatsHeard
 from bridge.control.outcome import Outcome
 from bridge.control.position import Position
 from bridge.control.settlement import settle
@@ -68,6 +69,14 @@ def _loading(session: Session, message: Message, outcome: Outcome) -> None:
 
 def _heartbeat(session: Session, message: Message, outcome: Outcome) -> None:
     session.engine.steps_per_second = float(message.get("steps_per_second", 0.0))
+    heard = message.get("beats")
+    if heard is None:
+        return
+    beats = BeatsHeard(heard["state"], heard["confidence"], heard["error_ms"] or 0.0)
+    if beats.differs(session.engine.told_beats):
+        session.engine.told_beats = beats
+        outcome.event("/mgrt/beats", beats.lock, beats.confidence, beats.late_ms)
+    session.engine.beats = beats
 
 
 def _state(session: Session, message: Message, outcome: Outcome) -> None:

@@ -66,13 +66,20 @@ def _recording(session: Session, message: Message, now_ns: int, outcome: Outcome
 
 def _ready(session: Session, message: Message, outcome: Outcome) -> None:
     session.playout.is_ready = True
-    session.state.set("device", str(message.get("device") or message.get("output") or ""))
+    device = str(message.get("device") or message.get("output") or "")
+    session.state.set("device", device)
+    session.clock.output_latency_ms = session.config.output_latencies_ms.get(device, 0.0)
 
 
 def _heartbeat(session: Session, message: Message, outcome: Outcome) -> None:
     playout = session.playout
     playout.peak_db = _level(message.get("peak_db"))
     playout.rms_db = _level(message.get("rms_db"))
+
+
+def _state(session: Session, message: Message, outcome: Outcome) -> None:
+    is_standing = message["state"] == "stopped"
+    session.playout.standing_sample = int(message["sample"]) if is_standing else None
 
 
 def _level(value: object) -> float:
@@ -96,6 +103,7 @@ def _warning(session: Session, message: Message, outcome: Outcome) -> None:
 _REST: dict[str, Callable[[Session, Message, Outcome], None]] = {
     "ready": _ready,
     "heartbeat": _heartbeat,
+    "state": _state,
     "fallback": _fallback,
     "underrun": _underrun,
     "device_lost": _warning,

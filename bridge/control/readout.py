@@ -17,6 +17,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "prompt/negative": ("negative",),
         "melody/mode": ("melody/mode",),
         "melody/loop_bars": ("melody/loop_bars",),
+        "melody/line": ("melody/line",),
+        "melody/release": ("melody/release",),
         "clock/source": ("clock/source",),
         "clock/tempo": ("clock/bpm",),
         "clock/signature": ("clock/beats",),

@@ -17,6 +17,7 @@ from bridge.control.engine_messages import take_engine_message
 from bridge.control.file_shelf import FileShelf
 from bridge.control.handlers import HANDLERS
 from bridge.control.held_notes import HeldNotes
+from bridge.control.host_following import HostFollowing
 from bridge.control.latency_meter import LatencyMeter
 from bridge.control.outcome import Outcome
 from bridge.control.owed import OwedReplies
@@ -56,6 +57,7 @@ class Session:
         self.owed = OwedReplies()
         self.notes = HeldNotes()
         self.latency = LatencyMeter()
+        self.following = HostFollowing()
         self.listeners: dict[str, dict[Client, Client]] = {}
         self.recording: Recording | None = None
         self.late_count = 0
@@ -199,6 +201,7 @@ class Session:
         outcome = Outcome()
         if self.clock.take_waiting(position.commit_frame, now_ns):
             self.send_timeline(position.commit_frame, outcome)
+        self.following.tick(self, position, now_ns, outcome)
         self._pulse.tick(self, position, now_ns, outcome)
         tell_synced(self, outcome)
         return outcome

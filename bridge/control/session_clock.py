@@ -14,6 +14,8 @@ from musicgen_rt.contract.timeline import Timeline
 # is moved makes no more than these.
 _MIN_TEMPO_GAP_NS = 200_000_000
 _KEPT_SECONDS = 30
+_RAMP_STEP_FRAMES = 12
+_MAX_RAMP_STEPS = 100
 # A beat's frame is computed, and a position measured: they may differ in their last digits.
 _TOLERANCE_BEATS = 1e-6
 
@@ -29,9 +31,13 @@ class SessionClock:
         self._origins = [(timeline.segments[0].frame, 0)]  # frame and bar that counting begins at
         self._waiting_bpm: float | None = None
         self._changed_ns: int | None = None
+        # What the output is later than it says, as `musicgen-rt calibrate` measured it.
+        self.output_latency_ms = 0.0
 
     def choose(self, name: str) -> None:
         """Let another source say where the beats are. Raises Refusal if it does not exist."""
+        if name == self.source.name:
+            return
         source = self._sources.make(name)
         self.source.stop()
         self.source = source
@@ -44,10 +50,18 @@ class SessionClock:
         self.timeline = Timeline.start(first.bpm, first.beats_per_bar, frame_rate_hz=frame_rate_hz)
         self._origins = [(0, 0)]
 
-    def set_tempo(self, bpm: float, frame: int) -> None:
-        """Another tempo from `frame` on."""
+    def set_tempo(self, bpm: float, frame: int, ramp_frames: int = 0) -> None:
+        """Another tempo from `frame` on, reached over a ramp: in steps too small to hear."""
         self._waiting_bpm = None
-        self.timeline = self.timeline.with_tempo(frame, bpm=bpm)
+        steps = min(_MAX_RAMP_STEPS, ramp_frames // _RAMP_STEP_FRAMES)
+        first_bpm = self.timeline.bpm_at(frame)
+        for step in range(steps):
+            # Each step has the tempo of its middle, so that the ramp is as long as it should be.
+            step_bpm = first_bpm + (bpm - first_bpm) * (step + 0.5) / steps
+            at_frame = frame + step * ramp_frames // steps
+            self.timeline = self.timeline.with_tempo(at_frame, bpm=step_bpm)
+        end_frame = frame + (ramp_frames if steps else 0)
+        self.timeline = self.timeline.with_tempo(end_frame, bpm=bpm)
 
     def set_tempo_soon(self, bpm: float, frame: int, now_ns: int) -> bool:
         """Another tempo from `frame` on, or a little later if one has just been set.
@@ -103,20 +117,24 @@ class SessionClock:
         """The number of the beat that has begun at a frame."""
         return math.floor(self.timeline.beat_at(frame) + _TOLERANCE_BEATS)
 
-    def next_beat_frame(self, first_frame: int) -> int:
-        """The frame of the first beat that is not before `first_frame`."""
+    def next_beat(self, first_frame: int) -> float:
+        """The place, in frames, of the first beat whose frame is not before `first_frame`."""
         beat = math.floor(self.timeline.beat_at(first_frame))
-        while (frame := round(self.timeline.frame_at(beat))) < first_frame:
+        while round(place := self.timeline.frame_at(beat)) < first_frame:
             beat += 1
-        return frame
+        return place
 
-    def next_bar_frame(self, first_frame: int, multiple: int) -> int:
-        """The start of the first bar not before `first_frame` that begins a row of so many."""
+    def next_bar(self, first_frame: int, multiple: int) -> tuple[int, float]:
+        """The first bar not before `first_frame` that begins a row of so many.
+
+        Its first frame, and the exact place of its line in frames.
+        """
         bar, _ = self.timeline.bar_position_at(first_frame)
         if self.timeline.bar_start_frame(bar) < first_frame:
             bar += 1
         origin = self._origin_bar(first_frame)
-        return self.timeline.bar_start_frame(origin - (origin - bar) // multiple * multiple)
+        found = origin - (origin - bar) // multiple * multiple
+        return self.timeline.bar_start_frame(found), self.timeline.bar_line_at(found)
 
     def bars_between(self, first_frame: float, end_frame: float) -> float:
         """The length of a stretch in bars of its end."""

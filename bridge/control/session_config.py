@@ -34,6 +34,8 @@ class SessionConfig:
     params: Mapping[str, float] = field(default_factory=dict)
     gain_db: float = 0.0
     is_playing: bool = True
+    # By device: how much later than it says it is heard.
+    output_latencies_ms: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.prompts) > NUM_SLOTS:

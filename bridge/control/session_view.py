@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bridge.control.child_state import NO_BEATS, BeatsHeard
+from bridge.control.host_following import Following
 from bridge.control.position import Position
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class SessionView:
     device: str
     latency_p50_ms: float
     latency_p95_ms: float
+    following: Following
+    beats: BeatsHeard = NO_BEATS
 
 
 def view_of(session: Session, position: Position, now_ns: int) -> SessionView:
@@ -69,6 +73,8 @@ def view_of(session: Session, position: Position, now_ns: int) -> SessionView:
         device=state["device"] or "",
         latency_p50_ms=p50_ms,
         latency_p95_ms=p95_ms,
+        following=session.following.view(session, position, now_ns),
+        beats=session.engine.beats,
     )
 
 

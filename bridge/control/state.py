@@ -7,9 +7,17 @@ from typing import Any
 
 from bridge.control.message import Message
 from bridge.control.session_config import SessionConfig
-from bridge.table.terms import LEAD_PARAMETERS, NUM_SLOTS, PARAMETERS
+from bridge.table.terms import (
+    LEAD_PARAMETERS,
+    MELODY_LINES,
+    MELODY_RELEASES,
+    NUM_SLOTS,
+    PARAMETERS,
+)
 
 EngineCall = tuple[str, tuple[Any, ...]]
+
+_MELODY_SETTINGS = ("melody/loop_bars", "melody/line", "melody/release")
 
 
 class State:
@@ -98,7 +106,7 @@ class State:
             yield "attr/set", (name, value)
         elif key == "negative":
             yield "prompt/negative", (value,)
-        elif key == "melody/loop_bars" and key in self._given:
+        elif key in _MELODY_SETTINGS and key in self._given:
             yield key, (value,)
         elif key in ("melody/mode", "melody/file") and key in self._given:
             yield self._melody_call()
@@ -152,6 +160,8 @@ def _defaults(config: SessionConfig) -> dict[str, Any]:
         "melody/mode": "off",
         "melody/loop_bars": 4,
         "melody/file": None,
+        "melody/line": MELODY_LINES[0],
+        "melody/release": MELODY_RELEASES[0],
         "clock/source": "internal",
         "clock/bpm": float(config.bpm),
         "clock/beats": config.beats_per_bar,

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.argument import When
 from bridge.control.position import Position
 from bridge.control.session_clock import SessionClock
 
+# The engine takes so long to go back and to make the first music anew.
+MUSIC_AHEAD_SECONDS = 0.16
+
 
 @dataclass(frozen=True)
 class Target:
-    """`frame` is None for as soon as possible; `late_ms` is by how much a time tag was missed."""
+    """`frame` is None for as soon as possible; `late_ms` is by how much a time tag was missed.
+
+    `place` is the exact moment in frames: what is done to samples need not wait for a frame.
+    """
 
     frame: int | None
     late_ms: float = 0.0
+    place: float = 0.0
 
 
 def resolve_target(
-    when: When, time_tag_ns: int | None, clock: SessionClock, position: Position, now_ns: int
+    when: When,
+    time_tag_ns: int | None,
+    clock: SessionClock,
+    position: Position,
+    now_ns: int,
+    *,
+    is_music: bool = False,
 ) -> Target:
     """The frame that `when`, counted from the time tag or from now, means.
 
     What is before the first frame that can still be changed becomes as soon as possible. While the
     session stands still no future time has a frame, and a time tag cannot be missed by its sound.
+    With `is_music` the engine has to make something first: a line that it cannot reach any more is
+    left for the next one, since a little behind the line is where nobody wants it.
     """
     earliest = position.commit_frame
-    if time_tag_ns is None or not position.is_moving:
-        return Target(_frame(when, earliest, clock))
-    wanted = round(position.frame_at(time_tag_ns, now_ns))
+    if not position.is_moving:
+        return _from(when, earliest, clock)
+    if time_tag_ns is None:
+        ahead_frames = MUSIC_AHEAD_SECONDS * position.sample_rate_hz / position.hop_samples
+        return _from(when, earliest + (round(ahead_frames) if is_music else 0), clock)
+    place = position.frame_at(time_tag_ns, now_ns)
+    wanted = round(place)
     if wanted >= earliest:
-        frame = _frame(when, wanted, clock)
-        return Target(wanted if frame is None else frame)
+        target = _from(when, wanted, clock)
+        return Target(wanted, place=place) if target.frame is None else target
     late_ms = (earliest - wanted) * position.hop_samples * 1000 / position.sample_rate_hz
-    return Target(_frame(when, earliest, clock), late_ms)
+    return replace(_from(when, earliest, clock), late_ms=late_ms)
 
 
-def _frame(when: When, first_frame: int, clock: SessionClock) -> int | None:
+def _from(when: When, first_frame: int, clock: SessionClock) -> Target:
     if when.unit == "now":
-        return None
+        return Target(None)
     if when.unit == "beat":
-        return clock.next_beat_frame(first_frame)
-    return clock.next_bar_frame(first_frame, when.bars)
+        place = clock.next_beat(first_frame)
+        return Target(round(place), place=place)
+    frame, place = clock.next_bar(first_frame, when.bars)
+    return Target(frame, place=place)

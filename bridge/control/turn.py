@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What is not sound is done when its time has come; so much later is as near as ticks allow.
 _LATE_TOLERANCE_NS = SECOND_NS // 50
+# What the engine does; the rest is done to samples that are made already.
+_MUSIC_GROUPS = ("attr", "bank", "gen", "melody", "param", "prompt")
 
 
 class Turn:
@@ -44,7 +46,14 @@ class Turn:
         """When it is to be heard."""
         request = self.request
         when, tag_ns = request.call.when, request.time_tag_ns
-        return resolve_target(when, tag_ns, self.session.clock, self.position, self.now_ns)
+        return resolve_target(
+            when,
+            tag_ns,
+            self.session.clock,
+            self.position,
+            self.now_ns,
+            is_music=request.entry.group in _MUSIC_GROUPS,
+        )
 
     @property
     def frame(self) -> int:
@@ -54,9 +63,10 @@ class Turn:
 
     @property
     def sample(self) -> int | None:
-        """The same as a session sample, None for as soon as possible."""
-        frame = self.target.frame
-        return None if frame is None else frame * self.position.hop_samples
+        """The same to the sample, None for as soon as possible."""
+        if self.target.frame is None:
+            return None
+        return round(self.target.place * self.position.hop_samples)
 
     @property
     def has_place(self) -> bool:

@@ -9,6 +9,7 @@ what they have played says which sample of the ring that block began with.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from typing import Any
@@ -55,14 +56,16 @@ class DeviceOutput:
         # PortAudio's own error class, which only sounddevice has, or a ValueError for bad numbers.
         except Exception as error:
             raise DeviceError(f"{device.name} cannot be opened: {error}") from error
+        rate_hz, latency_seconds = round(self._stream.samplerate), float(self._stream.latency)
         self.info = OutputInfo(
             kind="device",
             device=device.name,
             host_api=device.host_api,
-            rate_hz=round(self._stream.samplerate),
+            rate_hz=rate_hz,
             channels=channels,
-            block_frames=self._stream.blocksize,
-            latency_seconds=float(self._stream.latency),
+            # A driver that chooses for itself takes no more at once than its latency holds.
+            block_frames=self._stream.blocksize or math.ceil(latency_seconds * rate_hz),
+            latency_seconds=latency_seconds,
         )
         size = 1 << (round(_RING_SECONDS * self.info.rate_hz) - 1).bit_length()
         self._ring = rtmixer.RingBuffer(_FLOAT_BYTES * channels, size)

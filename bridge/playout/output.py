@@ -26,7 +26,7 @@ class DeviceLostError(MusicgenRTError):
 
 @dataclass(frozen=True)
 class OutputInfo:
-    """What an output is. `block_frames` is 0 where the driver decides."""
+    """What an output is. It takes at most `block_frames` samples at once."""
 
     kind: str
     device: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from bridge.playout.gate import Gate
 from bridge.playout.options import PlayoutOptions
 from bridge.playout.output import Output
 from bridge.playout.pacer import Pacer
-from bridge.playout.session_stage import Applied, SessionStage
+from bridge.playout.session_stage import Applied, SessionStage, Superseded
 from bridge.playout.sinks import Sinks
 from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.buffer_snapshot import PlayoutState
@@ -36,6 +37,14 @@ _MAX_WAIT_SECONDS = 0.008
 _MAX_BLOCKS = 200
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The gate is to open so that what follows is heard from `time_ns` on; `id` is answered."""
+
+    id: int
+    time_ns: int
 
 
 class Post(Protocol):
@@ -76,6 +85,7 @@ class Player:
         self.session = SessionStage(failover, gate, fader, rate_hz, buffer.channels)
         self.sinks = Sinks(post, options.sends_pcm)
         self._pacer = Pacer(rate_hz)
+        self._opening: Opening | None = None
         self._state = PlayoutState.STARTING
         self._underruns = 0
         self._gap_seconds = 0.0
@@ -96,6 +106,19 @@ class Player:
         if now_ns - self._last_beat_ns >= HEARTBEAT_NS:
             self._beat(now_ns)
         return wait_seconds
+
+    def open_gate(self, id: int, time_ns: int | None) -> None:
+        """Play from where the playhead stands: at once, or heard at a moment of the clock."""
+        self._drop_opening()
+        if time_ns is None or not self.session.is_to_stop:
+            self.session.open_gate(id)
+        else:
+            self._opening = Opening(id, time_ns)
+
+    def close_gate(self, id: int, sample: int | None) -> None:
+        """Stop at `sample`, or as soon as a fade allows."""
+        self._drop_opening()
+        self.session.close_gate(id, sample)
 
     def change_output(self, output: Output) -> None:
         """Go on with another output, from the next sample on."""
@@ -158,7 +181,7 @@ class Player:
                 break
             # As long as half of the queue is left, the engine may still bring what is missing.
             is_urgent = queued < self._target // 2
-            samples = self.session.render(self._block_samples, is_urgent)
+            samples = self.session.render(self._next_samples(), is_urgent)
             if samples is None:
                 break
             self._deliver(self._stage.process(samples, self.session.position))
@@ -168,6 +191,26 @@ class Player:
             self._is_begun = True
         surplus = queued - self._target + BLOCK_SECONDS * info.rate_hz
         return min(max(surplus / info.rate_hz, _MIN_WAIT_SECONDS), _MAX_WAIT_SECONDS)
+
+    def _next_samples(self) -> int:
+        """How many to render: a block, or those that are left until the gate opens."""
+        opening = self._opening
+        if opening is None:
+            return self._block_samples
+        taken = self.output.written - self.output.queued()
+        device_sample = self._stage.positions.device_sample_of_next()
+        heard_ns = self._dac.time_ns(device_sample, taken, self._clock_ns())
+        count = round((opening.time_ns - heard_ns) * 1e-9 * self._buffer.rate_hz)
+        if count > 0:
+            return min(count, self._block_samples)
+        self._opening = None
+        self.session.open_gate(opening.id)
+        return self._block_samples
+
+    def _drop_opening(self) -> None:
+        if self._opening is not None:
+            self.session.events.append(Superseded(self._opening.id))
+            self._opening = None
 
     def _deliver(self, block: NDArray[np.float32]) -> None:
         first = self._stage.positions.session_sample(self.output.written)

@@ -34,6 +34,13 @@ class PositionMap:
         self._given += count
         self._device.add(float(self._given + delay_samples), consumed)
 
+    def device_sample_of_next(self) -> float:
+        """The device's sample at which the next of the stream will leave, at the pace of the last.
+
+        Before anything was given it is the first.
+        """
+        return self._device.inverse_beyond(float(self._streamed))
+
     def session_sample(self, device_sample: float) -> float:
         """The session sample that is the device's sample number `device_sample`."""
         return self._stream.at(self._device.at(device_sample))
@@ -48,6 +55,13 @@ class _Polyline:
     def add(self, x: float, y: float) -> None:
         if x > self._points[-1][0]:
             self._points.append((x, y))
+
+    def inverse_beyond(self, y: float) -> float:
+        """The x at which the function gets to `y`, if it goes on as it did last."""
+        (left_x, left_y), (right_x, right_y) = self._points[0], self._points[-1]
+        if right_y == left_y:
+            return right_x
+        return right_x + (y - right_y) * (right_x - left_x) / (right_y - left_y)
 
     def at(self, x: float) -> float:
         right_x, right_y = self._points[-1]

@@ -55,9 +55,10 @@ class Requests:
     def _gate(self, message: Mapping[str, Any]) -> None:
         id = _field(message, "id", int)
         if _field(message, "is_open", bool):
-            self._player.session.open_gate(id)
+            time_ns = _field({"time_ns": None, **message}, "time_ns", int | None)
+            self._player.open_gate(id, time_ns)
         else:
-            self._player.session.close_gate(id, _sample(message))
+            self._player.close_gate(id, _sample(message))
 
     def _gain(self, message: Mapping[str, Any]) -> None:
         id = _field(message, "id", int)

@@ -67,6 +67,11 @@ class SessionStage:
         stop = self._gate.stop_sample
         return self.position if stop is None else stop
 
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether the playhead stands, or will."""
+        return self._gate.stop_sample is not None
+
     def close_gate(self, id: int | None, sample: int | None) -> None:
         """Stop at `sample`, or as soon as a fade allows."""
         self._drop_closing()

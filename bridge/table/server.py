@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.argument import Choice, Number, Switch, Text, Whole
 from bridge.entry import Answer, Entry
-from bridge.table.terms import CONTROL, MAX_COUNT
+from bridge.table.terms import BEATS, CONTROL, FOLLOWING, MAX_COUNT
 from musicgen_rt.contract.timeline import BPM_RANGE
 
 SERVER = (
@@ -24,6 +24,8 @@ SERVER = (
                 Switch("is_fallback", doc="the last good bars are looping"),
                 Number("steps_per_second", 0, 1e6),
                 Number("peak_db", -120, 120),
+                *FOLLOWING,
+                *BEATS,
             ),
             "status.reply",
         ),

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from bridge.argument import NOW, Argument, Number, Text, When, WhenArgument, Whole
+from bridge.argument import (
+    NOW,
+    Argument,
+    Choice,
+    Number,
+    Switch,
+    Text,
+    When,
+    WhenArgument,
+    Whole,
+)
 from bridge.entry import Answer
 
 MAX_PROMPT_CHARS = 2000
 NUM_SLOTS = 8
 NUM_BANKS = 128
 SOURCES = ("internal", "link", "midi", "jack", "osc")
+# How the clock source is followed.
+FOLLOWING: tuple[Argument, ...] = (
+    Choice("clock_source", SOURCES),
+    Switch("is_locked", doc="its beats are known"),
+    Number("jitter_ms", 0, 1e9, unit="ms", doc="of what arrives, around what was expected"),
+    Number("drift_ppm", -1e9, 1e9, doc="how much faster than the host's clock the output runs"),
+    Number("error_ms", -1e9, 1e9, unit="ms", doc="by how much its beats are ahead of ours"),
+)
+# How the music's own beats are heard and brought onto the session's.
+BEATS: tuple[Argument, ...] = (
+    Choice("lock", ("off", "searching", "locked", "holding")),
+    Number("confidence", 0, 1, doc="how surely its beats are heard"),
+    Number("late_ms", -1e6, 1e6, unit="ms", doc="how late they were before they were moved"),
+)
+MELODY_LINES = ("top", "low", "last", "strongest")
+MELODY_RELEASES = ("rest", "keep", "free")
 MELODY_MODES = ("off", "follow", "loop", "file")
 ATTRIBUTE_VALUES = ("on", "off", "free")
 BEAT_UNITS = (2, 4, 8, 16)
@@ -25,10 +51,11 @@ PARAMETERS: dict[str, Argument] = {
         Whole("seed", 0, MAX_COUNT, default=0, doc="seed of the sampling noise"),
         Number("lead_ms", 100, 20000, unit="ms", default=2000.0, doc="how far to run ahead"),
         Whole("context_bars", 1, 64, unit="bars", default=4, doc="bars kept when the window rolls"),
+        Whole("lock", 0, 1, default=1, doc="bring what is heard onto the session's beats (1)"),
     )
 }
 
-LEAD_PARAMETERS = ("lead_ms", "context_bars")
+LEAD_PARAMETERS = ("lead_ms", "context_bars", "lock")
 
 WHEN = WhenArgument("when", default=NOW, doc="now, beat, bar, or n: next multiple of n bars")
 WHEN_BAR = WhenArgument(

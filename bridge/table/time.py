@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bridge.argument import Choice, Number, When, Whole
 from bridge.entry import Answer, Entry
-from bridge.table.terms import BEAT_UNITS, HEARD, SOURCES, WHEN
+from bridge.table.terms import BEAT_UNITS, HEARD, RAMP, SOURCES, WHEN
 from musicgen_rt.contract.timeline import BEATS_PER_BAR_RANGE, BPM_RANGE
 
 CLOCK = (
@@ -19,7 +19,7 @@ CLOCK = (
     Entry(
         "clock/tempo",
         "The tempo.",
-        (Number("bpm", *BPM_RANGE, unit="beats a minute"),),
+        (Number("bpm", *BPM_RANGE, unit="beats a minute"), RAMP),
         HEARD,
         when=WHEN,
         is_continuous=True,
@@ -64,7 +64,13 @@ CLOCK = (
 )
 
 TRANSPORT = (
-    Entry("transport/play", "Let the music go on.", answer=HEARD, when=WHEN, in_patterns=False),
+    Entry(
+        "transport/play",
+        "Let the music go on. Where a host's clock is followed, `when` counts its beats and bars.",
+        answer=HEARD,
+        when=WHEN,
+        in_patterns=False,
+    ),
     Entry(
         "transport/stop",
         "Fade out and stand still.",

@@ -10,7 +10,19 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from musicgen_rt.commands import evaluate_demos, evaluate_pocket, reports_errors
+from musicgen_rt.commands import (
+    evaluate_audio,
+    evaluate_beatlock,
+    evaluate_demos,
+    evaluate_form,
+    evaluate_latency,
+    evaluate_melody,
+    evaluate_pocket,
+    evaluate_siege,
+    evaluate_stage,
+    evaluate_sync,
+    reports_errors,
+)
 from musicgen_rt.errors import UnsupportedError
 
 HELP = "measure how good a model is, or let it play for judging by ear"
@@ -31,7 +43,18 @@ class Measure(Protocol):
 # What the extra `evaluate` installs.
 _EXTRA_MODULES = ("librosa", "matplotlib", "sklearn")
 
-MEASURES: Mapping[str, Measure] = {"pocket": evaluate_pocket, "demos": evaluate_demos}
+MEASURES: Mapping[str, Measure] = {
+    "pocket": evaluate_pocket,
+    "demos": evaluate_demos,
+    "audio": evaluate_audio,
+    "form": evaluate_form,
+    "stage": evaluate_stage,
+    "sync": evaluate_sync,
+    "latency": evaluate_latency,
+    "siege": evaluate_siege,
+    "beatlock": evaluate_beatlock,
+    "melody": evaluate_melody,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

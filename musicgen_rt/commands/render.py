@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen_rt.commands import hush_libraries, reports_errors
-from musicgen_rt.errors import ParameterError
+from musicgen_rt.errors import ParameterError, UnsupportedError
 from musicgen_rt.live.score import PARAMETERS
 from musicgen_rt.offline.recipe import NUMBERS, Prompt
 
@@ -93,6 +94,12 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--melody", type=Path, metavar="FILE", help="MIDI or audio to follow")
     group.add_argument("--melody-once", action="store_true", help="do not repeat the melody")
     group.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="draw the asked melody over the chroma of what is heard, with the beats",
+    )
+    group.add_argument(
         "--continue",
         dest="continued",
         type=Path,
@@ -143,13 +150,31 @@ def run(args: argparse.Namespace) -> int:
     from musicgen_rt.offline.render_job import run_job
 
     hush_libraries()
+    draw = None if args.plot is None else _drawing(args)
     with AudioProgress("rendering") as progress:
         listener = _Listener(progress, is_quiet=args.quiet)
         made = run_job(job, listener)
     speed = made.new_seconds / made.took_seconds
     listener.note(f"{made.new_seconds:.1f} s in {made.took_seconds:.1f} s: {speed:.2f} x real time")
+    if draw is not None:
+        draw(job.audio, args.plot, made.given_samples)
     print(job.audio)
     return 0
+
+
+def _drawing(args: argparse.Namespace) -> Callable[[Path, Path, int], None]:
+    """What draws the picture; what hinders it is told before anything is rendered."""
+    try:
+        from musicgen_rt.evaluate.melody_render import draw_render, require_melody_of
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"--plot needs {error.name}: install musicgen-rt[evaluate]"
+        ) from error
+    if args.melody is None:
+        if args.from_sidecar is None:
+            raise ParameterError("--plot draws a melody: expected --melody")
+        require_melody_of(args.from_sidecar)
+    return draw_render
 
 
 class _Listener:

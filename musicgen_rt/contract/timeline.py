@@ -1,9 +1,8 @@
 """The timeline: codec frames to beats and bars and back, for a tempo that changes in steps.
 
 Frames are absolute codec frames of the session; frame f begins at f / frame_rate_hz seconds. A
-timeline is a value: a change gives a new one. Positions are exact fractions inside, each computed
-from the start of its segment and never by adding up, so bars do not drift however long a session
-runs. No torch and no numpy here: both sides of the process boundary import this file.
+timeline is a value: a change gives a new one. Positions are exact fractions inside, each from the
+start of its segment: bars never drift. Both processes import this file: no torch.
 """
 
 from __future__ import annotations
@@ -195,6 +194,10 @@ class Timeline:
     def bpm_at(self, frame: float) -> float:
         """The tempo in force at `frame`."""
         return self._segment_at(exact(frame, "frame")).bpm
+
+    def beats_per_bar_at(self, frame: int) -> int:
+        """The signature in force at `frame`."""
+        return self._segment_at(frame).beats_per_bar
 
     def bar_position_at(self, frame: float) -> tuple[int, float]:
         """The number of the bar at `frame` and the beats since its (exact) bar line."""

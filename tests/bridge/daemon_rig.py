@@ -26,7 +26,8 @@ END_SECONDS = 2.0
 
 STATUS = (
     "phase", "model", "progress", "bar", "beat", "bpm", "lead_ms", "underruns", "is_fallback",
-    "steps_per_second", "peak_db",
+    "steps_per_second", "peak_db", "clock_source", "is_locked", "jitter_ms", "drift_ppm",
+    "error_ms", "lock", "confidence", "late_ms",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ class OscClient:
 
     def status(self, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """The daemon's status by the names of its values."""
-        return dict(zip(STATUS, self.ask("/mgrt/status", seconds=seconds)[1:], strict=True))
+        return dict(zip(STATUS, self.ask("/mgrt/status", seconds=seconds)[1:], strict=False))
 
 
 class DaemonProcess:

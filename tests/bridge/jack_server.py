@@ -1,49 +1,26 @@
-"""A JACK server with the dummy driver, of a name of its own."""
+"""A JACK server for tests that need one: skipped, or failed in CI, where jackd is missing."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from musicgen_rt.evaluate.jack_server import PERIOD_FRAMES, RATE_HZ, JackServer
 from tests.programs import requires_program
 
-RATE_HZ = 48_000
-PERIOD_FRAMES = 512
-_START_SECONDS = 30
-# How long a client may be late before the server throws it out.
-_CLIENT_MS = 5000
+
+def require_jack() -> None:
+    """Skip, or fail in CI, what needs a JACK server and a client of it."""
+    for program in ("jackd", "jack_wait"):
+        requires_program(program)
+    pytest.importorskip("jack")
 
 
 @contextmanager
-def jack_server(name: str | None = None) -> Iterator[str]:
-    """Run a server; its name, for JACK_DEFAULT_SERVER."""
-    name = name or f"mgrt{uuid.uuid4().hex[:8]}"
-    command = [
-        requires_program("jackd"),
-        "-r",
-        "-t",
-        str(_CLIENT_MS),
-        "--no-mlock",
-        "-n",
-        name,
-        "-d",
-        "dummy",
-    ]
-    command += ["-r", str(RATE_HZ), "-p", str(PERIOD_FRAMES)]
-    server = subprocess.Popen(
-        command,
-        env={**os.environ, "JACK_NO_AUDIO_RESERVATION": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait = [requires_program("jack_wait"), "-s", name, "-w", "-t", str(_START_SECONDS)]
-        subprocess.run(wait, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        yield name
-    finally:
-        server.terminate()
-        server.wait()
+def jack_server(rate_hz: int = RATE_HZ, period_frames: int = PERIOD_FRAMES) -> Iterator[JackServer]:
+    """A running server that is gone afterwards."""
+    require_jack()
+    with JackServer(rate_hz, period_frames) as server:
+        yield server

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.control.host_following import Following
 from bridge.control.session_view import SessionView
 from bridge.live_view import ASCII, LiveView, meter, plain_line, view_lines
 from bridge.settings import LogConfig
@@ -35,6 +36,7 @@ PLAYING = SessionView(
     device="USB audio",
     latency_p50_ms=120.0,
     latency_p95_ms=190.0,
+    following=Following("internal", True, 0.0, 0.0, 0.0),
 )
 LOADING = replace(PLAYING, phase="loading", progress=0.4, progress_text="weights", prompts=())
 

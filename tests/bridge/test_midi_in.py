@@ -244,3 +244,30 @@ def test_what_no_controller_can_move_is_refused(target: str) -> None:
 def test_a_range_beyond_the_tables_is_refused() -> None:
     with pytest.raises(ParameterError, match="controller 1: 11 for temperature"):
         control_of(CcBinding(1, "temperature", 0, 11))
+
+
+def test_the_sustain_pedal_holds_what_its_channel_lets_go() -> None:
+    async def test() -> None:
+        plugs = Plugs("Keys")
+        rig = Rig(plugs)
+        rig.midi.start()
+        await rig.opened("Keys")
+        for data in (
+            (NOTE_ON, 60, 9),
+            (CONTROL, 64, 127),
+            (NOTE_OFF, 60, 0),
+            (NOTE_ON, 62, 9),
+            (NOTE_OFF, 62, 0),
+            (NOTE_ON, 62, 9),  # struck again, and held by its key
+            (CONTROL, 64, 0),
+        ):
+            plugs.play("Keys", *data)
+        await rig.until(lambda: ("melody/note_off", 60) in rig.sink.commands)
+        names = [command[:2] for command in rig.sink.commands]
+        assert names.index(("melody/note_off", 60)) == len(names) - 1, "not before the pedal is up"
+        assert ("melody/note_off", 62) not in names
+        plugs.play("Keys", NOTE_OFF, 62, 0)
+        await rig.until(lambda: ("melody/note_off", 62) in rig.sink.commands)
+        rig.midi.stop()
+
+    play(test)

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.jack
 
 @pytest.fixture(scope="module")
 def running_server() -> Iterator[str]:
-    with jack_server() as name:
-        yield name
+    with jack_server() as server:
+        yield server.name
 
 
 @pytest.fixture

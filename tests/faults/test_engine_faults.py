@@ -88,7 +88,9 @@ def test_f04_out_of_memory_once_is_not_heard(rig: Rig, model: MusicGen, stand_in
 def test_f04_out_of_memory_again_shrinks_the_window(model: MusicGen, stand_in: StandIn) -> None:
     from musicgen_rt.live.build import EngineOptions
 
-    wide = EngineOptions(window_seconds=8.0, context_seconds=3.2, history_seconds=20.0)
+    wide = EngineOptions(
+        window_seconds=8.0, context_seconds=3.2, history_seconds=20.0, compile_step=False
+    )
     rig = Rig(stand_in_model(model, stand_in), lead_ms=600, options=wide)
     rig.play(150)
     rig.command("attr/set", "bass", "on")
@@ -137,7 +139,7 @@ def test_f05_any_other_unknown_error_does_too(rig: Rig, stand_in: StandIn) -> No
 # F06: NaN logits
 
 
-@pytest.mark.parametrize("length", [1, 40])
+@pytest.mark.parametrize("length", [1, 16])
 def test_f06_nan_is_not_written_but_counted_and_played_otherwise(
     rig: Rig, stand_in: StandIn, length: int
 ) -> None:
@@ -156,7 +158,7 @@ def test_f06_nan_is_not_written_but_counted_and_played_otherwise(
 
 def test_f06_a_cache_full_of_nan_is_left_behind(rig: Rig, stand_in: StandIn) -> None:
     rig.play(60)
-    stand_in.nan_at_steps = range(stand_in.step, stand_in.step + 80)
+    stand_in.nan_at_steps = range(stand_in.step, stand_in.step + 20)
     rig.play(60)
     assert 4 <= rig.faults.counts.non_finite <= 6
     assert rig.stage.engine.windows_rolled == 1, "what the model sees is read anew"
@@ -179,7 +181,7 @@ def test_f08_collapsed_music_is_made_again_from_its_last_sound_bar(
     rig = Rig(stand_in_model(model, stand_in), lead_ms=600, hears_collapse=True)
     rig.play(100)
     stand_in.content = content
-    rig.play(56)
+    rig.play(62)
     assert len(errors(rig, "collapse")) == 1
     assert str(errors(rig, "collapse")[0]["text"]).startswith(kind)
     stand_in.content = "noise"

@@ -7,13 +7,13 @@ import time
 import pytest
 
 from bridge.playout import exit_codes
+from musicgen_rt.evaluate.jack_recording import JackRecording
+from tests.bridge.jack_server import jack_server
 from tests.bridge.playout.child import EngineThread, Playout, new_buffer
-from tests.bridge.playout.jack_rig import jack_recorder, jack_server, slowdown
+from tests.bridge.playout.jack_rig import frame_over, slowdown
 from tests.bridge.playout.twin import assert_invariant_v, sine
 
 pytestmark = pytest.mark.jack
-
-pytest.importorskip("jack")
 
 OPTIONS = {"output": "jack", "device_name": "system"}
 
@@ -36,13 +36,13 @@ def test_f09_f11_a_device_that_is_lost_is_seen_and_found_again_by_its_name() -> 
             playout.wait_for("heartbeat", lambda m: m["reader_sample"] > stood_at)
             server.start()
             began = time.monotonic()
-            with jack_recorder(server) as recorder:
+            with JackRecording(server) as recorder:
                 ready = playout.wait_for("ready")
-                first, _ = recorder.monotonic_seconds(recorder.wait_for_level(0.4))
+                first, _ = recorder.monotonic_seconds(frame_over(recorder, 0.4))
                 assert first - began < 1.0 * slowdown()
                 playout.wait_for("heartbeat")
                 playout.wait_for("heartbeat")
-                stretches = recorder.stretches()
+                stretches = [one.samples for one in recorder.stretches()]
     buffer.close()
     assert (ready["output"], ready["device"], ready["reason"]) == ("device", "system", None)
     for samples in stretches:

@@ -45,11 +45,23 @@ def _bank_save(turn: Turn, bank: int) -> None:
 
 
 def _bank_load(turn: Turn, bank: int) -> None:
+    turn.ask_engine("bank/load", _kept(turn, bank), sets={"bank": bank}, at_bar_line=True)
+
+
+def _bank_recall(turn: Turn, bank: int) -> None:
+    turn.ask_engine("bank/recall", _kept(turn, bank))
+
+
+def _bank_forget(turn: Turn) -> None:
+    turn.ask_engine("bank/forget")
+
+
+def _kept(turn: Turn, bank: int) -> str:
+    """The path of a bank's file. Raises Refusal for an empty bank."""
     try:
-        path = turn.session.banks.existing(_bank_name(bank))
+        return str(turn.session.banks.existing(_bank_name(bank)))
     except Refusal as refusal:
         raise Refusal(f"bank {bank} is empty: save one with /mgrt/bank/save first") from refusal
-    turn.ask_engine("bank/load", str(path), sets={"bank": bank}, at_bar_line=True)
 
 
 def _bank_name(bank: int) -> str:
@@ -64,4 +76,6 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "gen/panic": _panic,
     "bank/save": _bank_save,
     "bank/load": _bank_load,
+    "bank/recall": _bank_recall,
+    "bank/forget": _bank_forget,
 }

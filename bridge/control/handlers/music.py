@@ -110,6 +110,14 @@ def _melody_loop_bars(turn: Turn, bars: int) -> None:
     turn.ask_engine("melody/loop_bars", bars, sets={"melody/loop_bars": bars})
 
 
+def _melody_line(turn: Turn, line: str) -> None:
+    turn.ask_engine("melody/line", line, sets={"melody/line": line})
+
+
+def _melody_release(turn: Turn, release: str) -> None:
+    turn.ask_engine("melody/release", release, sets={"melody/release": release})
+
+
 def _melody_file(turn: Turn, name: str) -> None:
     path = turn.session.inputs.existing(name)
     turn.ask_engine("melody/file", str(path), sets={"melody/file": name, "melody/mode": "file"})
@@ -143,6 +151,8 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "melody/note_off": _note_off,
     "melody/mode": _melody_mode,
     "melody/loop_bars": _melody_loop_bars,
+    "melody/line": _melody_line,
+    "melody/release": _melody_release,
     "melody/file": _melody_file,
     "melody/clear": _melody_clear,
 }

@@ -25,6 +25,14 @@ def _status(turn: Turn) -> None:
         view.is_fallback,
         view.steps_per_second,
         view.peak_db,
+        view.following.source,
+        view.following.is_locked,
+        view.following.jitter_ms,
+        view.following.drift_ppm,
+        view.following.error_ms,
+        view.beats.lock,
+        view.beats.confidence,
+        view.beats.late_ms,
     )
 
 

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bridge.control.host_following import host_of
+from bridge.control.opening import opening_ns, prepare
 from bridge.control.turn import Turn
+from bridge.refusal import Refusal
 
 RESET_AHEAD_SECONDS = 0.3
 
 
 def _source(turn: Turn, name: str) -> None:
     turn.session.clock.choose(name)
+    turn.session.clock.source.quantum(turn.state["clock/quantum"])
     turn.state.set("clock/source", name)
     turn.done()
 
 
-def _tempo(turn: Turn, bpm: float) -> None:
-    taken = turn.session.clock.source.tempo(bpm)
-    _set_tempo(turn, taken)
+def _tempo(turn: Turn, bpm: float, ramp_beats: float) -> None:
+    source = turn.session.clock.source
+    if ramp_beats and source.name != "internal":
+        raise Refusal(
+            f"ramp_beats is {ramp_beats:g}: only the internal clock ramps by itself; "
+            f"with {source.name} expected 0, and a ramp by the host"
+        )
+    _set_tempo(turn, source.tempo(bpm), ramp_beats)
     turn.done_heard()
 
 
-def _set_tempo(turn: Turn, bpm: float) -> None:
+def _set_tempo(turn: Turn, bpm: float, ramp_beats: float = 0.0) -> None:
     clock = turn.session.clock
-    if turn.has_place:
-        clock.set_tempo(bpm, turn.frame)
+    if turn.has_place or ramp_beats:
+        # As long as so many beats take on the way from the one tempo to the other.
+        mean_bpm = (clock.timeline.bpm_at(turn.frame) + bpm) / 2
+        ramp_seconds = ramp_beats * 60 / mean_bpm
+        ramp_frames = round(ramp_seconds * clock.timeline.frame_rate_hz)
+        clock.set_tempo(bpm, turn.frame, ramp_frames)
         turn.session.send_timeline(turn.frame, turn.outcome)
     elif clock.set_tempo_soon(bpm, turn.frame, turn.now_ns):
         turn.session.send_timeline(turn.frame, turn.outcome)
@@ -47,6 +60,7 @@ def _signature(turn: Turn, beats: int, unit: int) -> None:
 
 
 def _quantum(turn: Turn, beats: int) -> None:
+    turn.session.clock.source.quantum(beats)
     turn.state.set("clock/quantum", beats)
     turn.done()
 
@@ -66,17 +80,34 @@ def _offset(turn: Turn, offset_ms: float) -> None:
 
 
 def _play(turn: Turn) -> None:
-    _gate(turn, is_open=True)
+    at_ns = _opening_ns(turn)
+    turn.ask_playout("gate", is_open=True, time_ns=at_ns, sets={"transport/is_playing": True})
+    turn.session.clock.source.transport(True, turn.now_ns if at_ns is None else at_ns)
+
+
+def _opening_ns(turn: Turn) -> int | None:
+    """The moment at which the gate opens; standing, the session is given the host's place there."""
+    session = turn.session
+    if turn.position.is_moving or not session.playout.is_ready:
+        return None
+    session.owed.require_room()
+    host = host_of(session, turn.now_ns)
+    if host is not None and not host.is_running:
+        host = None
+    beats = session.clock.timeline.segments[-1].beats_per_bar
+    tag_ns = turn.request.time_tag_ns
+    at_ns = opening_ns(turn.request.call.when, tag_ns, host, beats, turn.now_ns)
+    if host is not None and at_ns is not None:
+        prepare(session, host, turn.position, at_ns, turn.outcome)
+    return at_ns
 
 
 def _stop(turn: Turn) -> None:
-    _gate(turn, is_open=False)
-
-
-def _gate(turn: Turn, *, is_open: bool) -> None:
     turn.ask_playout(
-        "gate", is_open=is_open, sample=turn.sample, sets={"transport/is_playing": is_open}
+        "gate", is_open=False, sample=turn.sample, sets={"transport/is_playing": False}
     )
+    at_ns = turn.position.time_of_frame_ns(turn.frame, turn.now_ns)
+    turn.session.clock.source.transport(False, max(turn.now_ns, at_ns))
 
 
 def _reset(turn: Turn) -> None:

@@ -137,7 +137,21 @@ def test_a_refused_fader_goes_back_to_what_the_engine_has(rig: Rig) -> None:
 def test_the_lead_is_told_at_once(rig: Rig) -> None:
     (reply,) = rig.send("/mgrt/param/set/lead_ms", 500.0)
     assert reply[:2] == ("/done", "/mgrt/param/set/lead_ms")
-    assert rig.engine == [{"type": "lead", "lead_ms": 500.0, "context_bars": 4}]
+    assert rig.engine == [{"type": "lead", "lead_ms": 500.0, "context_bars": 4, "lock": 1}]
+    (reply,) = rig.send("/mgrt/param/set/lock", 0)
+    assert reply[:2] == ("/done", "/mgrt/param/set/lock")
+    assert rig.engine[-1]["lock"] == 0
+
+
+def test_how_the_beats_are_heard_is_told_when_it_changes(rig: Rig) -> None:
+    ann = rig.subscribe()
+    beats = {"state": "locked", "confidence": 0.8, "error_ms": 12.5}
+    for _ in range(3):
+        rig.dispatcher.from_engine({"type": "heartbeat", "steps_per_second": 90.0, "beats": beats})
+    told = [message for message in rig.take(ann) if message[0] == "/mgrt/beats"]
+    assert told == [("/mgrt/beats", "locked", 0.8, 12.5)]
+    (status,) = rig.send("/mgrt/status")
+    assert status[-3:] == ("locked", 0.8, 12.5)
 
 
 def test_the_checkpoints_defaults_hold_unless_they_were_set(tmp_path: Path) -> None:
@@ -241,7 +255,7 @@ def test_controls_that_change_by_themselves_are_told(rig: Rig) -> None:
             "negative": "noise",
             "params": {"seed": 7},
             "attributes": {"drums": "off"},
-            "melody": {"mode": "loop"},
+            "melody": {"mode": "loop", "line": "low"},
             "frozen": True,
         }
     )
@@ -252,7 +266,7 @@ def test_controls_that_change_by_themselves_are_told(rig: Rig) -> None:
         ("/mgrt/state/negative", "noise"),
         ("/mgrt/state/param", "seed", 7),
         ("/mgrt/state/attr", "drums", "off"),
-        ("/mgrt/state/melody", "loop", 4, ""),
+        ("/mgrt/state/melody", "loop", 4, "", "low", "rest"),
         ("/mgrt/state/freeze", True, 1),
     ):
         assert told.count(message) == 1

@@ -149,7 +149,7 @@ def test_stop_and_play_open_and_close_the_gate(rig: Rig) -> None:
     assert rig.send("/mgrt/status", client=ann)[-1][1] == "stopped"
     rig.send("/mgrt/transport/play")
     assert rig.playout[-1]["is_open"] is True
-    assert rig.playout[-1]["sample"] is None
+    assert rig.playout[-1]["time_ns"] is None
     assert rig.dispatcher.playout_start()["is_open"] is True
 
 
@@ -169,7 +169,7 @@ def test_reset_begins_a_new_bar_1(rig: Rig) -> None:
     assert clock.place_at(frame - 1) == (2, 3)
     assert clock.place_at(frame) == (1, 1)
     assert clock.place_at(frame + 100) == (2, 1)
-    assert clock.next_bar_frame(frame + 1, 4) == frame + 400
+    assert clock.next_bar(frame + 1, 4)[0] == frame + 400
 
 
 def test_beats_are_told_as_they_are_heard(rig: Rig) -> None:
@@ -378,7 +378,7 @@ def test_phases(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("first", "multiple", "expected"), [(0, 1, 0), (1, 1, 100), (1, 4, 400)])
 def test_rows_of_bars(first: int, multiple: int, expected: int) -> None:
     clock = SessionClock(Timeline.start(120), built_in_sources(), "internal")
-    assert clock.next_bar_frame(first, multiple) == expected
+    assert clock.next_bar(first, multiple)[0] == expected
 
 
 def test_heard_is_never_ahead_of_what_has_left() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pythonosc.parsing import ntp
 
-from bridge.clock.internal import MIN_TAPS, InternalClock
+from bridge.clock.internal import InternalClock
+from bridge.clock.taps import MIN_TAPS
 from bridge.control.bundle_queue import HORIZON_SECONDS, BundleQueue
 from bridge.control.client import Client
 from bridge.control.counters import METRICS, Counters

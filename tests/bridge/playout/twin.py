@@ -84,6 +84,12 @@ class TwinOutput(NullOutput):
         self.is_closed = True
 
     @property
+    def began_host_ns(self) -> int:
+        """When sample 0 was heard, by the host's clock; it has never run dry since."""
+        assert self._began_ns is not None and self._began_at == 0
+        return self._host_ns(self._began_ns)
+
+    @property
     def heard(self) -> NDArray[np.float32]:
         """All it was given: [N, C]."""
         return np.concatenate(self.blocks)

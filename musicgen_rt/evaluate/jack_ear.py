@@ -3,9 +3,9 @@
 A program of its own: libjack ends its threads by force, and one that is in Python then keeps the
 interpreter's lock for ever. So this one is never closed, only killed.
 
-Run as `python jack_recorder.py SERVER`. Each period is: the frame number, the frames n and the
-server's estimate of the frame now (uint32), the monotonic clock at that moment (float64), and
-2 * n float32.
+Run as `python -m musicgen_rt.evaluate.jack_ear SERVER`. Each period is a header - the frame number,
+the frames n, the server's estimate of the frame now, the xruns told so far (uint32 each) and the
+monotonic clock at that moment (float64) - and 2 * n float32.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from collections import deque
 import jack
 import numpy as np
 
-HEADER = struct.Struct("<IIId")
+HEADER = struct.Struct("<IIIId")
+# The name of every client that PortAudio makes.
 SOURCE = "PortAudio"
 
 _LOOK_SECONDS = 0.005
 
 
 def main(server: str) -> None:
-    """Record until killed."""
+    """Record until killed, or until the server has gone."""
     client = jack.Client("recorder", servername=server, no_start_server=True)
     ports = [client.inports.register(f"in_{n}") for n in (1, 2)]
     blocks: deque[tuple[int, bytes]] = deque()
+    xruns: list[float] = []
     is_ended = threading.Event()
 
     def process(frames: int) -> None:
@@ -38,6 +40,7 @@ def main(server: str) -> None:
         blocks.append((client.last_frame_time, samples.tobytes()))
 
     client.set_process_callback(process)
+    client.set_xrun_callback(xruns.append)
     client.set_shutdown_callback(lambda *_: is_ended.set())
     client.activate()
     out = sys.stdout.buffer
@@ -46,7 +49,8 @@ def main(server: str) -> None:
         while blocks:
             frame, samples = blocks.popleft()
             now = client.frame_time
-            out.write(HEADER.pack(frame, len(samples) // 8, now, time.monotonic()) + samples)
+            header = (frame, len(samples) // 8, now, len(xruns), time.monotonic())
+            out.write(HEADER.pack(*header) + samples)
         out.flush()
 
 

@@ -1,0 +1,115 @@
+"""The follower: what to change of the session's timeline so that its beats fall on the host's.
+
+A pure function of the host's anchor, the timeline with all that is planned in it, and where the
+music stands. The error is taken where the plan ends, so what is on its way is never corrected
+twice. A small error is bent away in music that is not made yet, which costs the engine nothing; a
+larger one, and a new tempo, at the first frame that can still be changed; one that no listener
+would follow as a bend is a jump of the host: the place in the bar is set anew, and the rewritten
+music is crossfaded in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bridge.clock.anchor import Anchor
+from bridge.control.position import SECOND_NS, Position
+from musicgen_rt.contract.timeline import BPM_RANGE, Timeline
+
+# Below this the error is left alone.
+_REST_SECONDS = 0.0005
+_REST_TEMPO = 0.0002
+# From here on it is corrected in music that is made already.
+_URGENT_SECONDS = 0.006
+_URGENT_TEMPO = 0.004
+# From here on it is a jump: further than a bend of a few percent brings back within a bar.
+_JUMP_SECONDS = 0.12
+_MAX_BEND = 0.08
+_MIN_BEND_BEATS = 2.0
+# The engine must know of a jump before it makes that frame.
+_MARGIN_FRAMES = 3
+# Tempi are kept to so many places, so that exact fractions stay short.
+_BPM_PLACES = 5
+_PLACE_PARTS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Change:
+    """Another timeline from `frame` on. `error_seconds` is what it corrects."""
+
+    timeline: Timeline
+    frame: int
+    error_seconds: float
+    is_urgent: bool
+    is_jump: bool = False
+
+
+def follow(timeline: Timeline, host: Anchor, position: Position, now_ns: int) -> Change | None:
+    """The change that is due, None if the beats are where they should be or nothing moves."""
+    if not position.is_moving:
+        return None
+    made_frame = max(position.written_end // position.hop_samples, position.commit_frame)
+    soon_frame = position.commit_frame + _MARGIN_FRAMES
+    error = error_at(timeline, host, position, now_ns, soon_frame)
+    if abs(error) > _JUMP_SECONDS:
+        return _jump(timeline, host, position, now_ns, soon_frame, error)
+    end_frame = max(timeline.segments[-1].frame, soon_frame)
+    rest = error_at(timeline, host, position, now_ns, end_frame)
+    bpm = _limited(host.bpm)
+    tempo_change = abs(bpm / timeline.segments[-1].bpm - 1)
+    if abs(rest) <= _REST_SECONDS and tempo_change <= _REST_TEMPO:
+        return None
+    is_urgent = abs(rest) > _URGENT_SECONDS or tempo_change > _URGENT_TEMPO
+    frame = soon_frame if is_urgent else max(made_frame, soon_frame)
+    return Change(bent(timeline, host, position, now_ns, frame), frame, rest, is_urgent)
+
+
+def error_at(
+    timeline: Timeline, host: Anchor, position: Position, now_ns: int, frame: int
+) -> float:
+    """How far the host is ahead of the session at a frame, in seconds, by the shorter way."""
+    time_ns = position.time_of_frame_ns(frame, now_ns)
+    _, place = timeline.bar_position_at(frame)
+    beats = timeline.beats_per_bar_at(frame)
+    ahead = host.place_at(time_ns, beats) - place
+    return ((ahead + beats / 2) % beats - beats / 2) * 60 / host.bpm
+
+
+def bent(timeline: Timeline, host: Anchor, position: Position, now_ns: int, frame: int) -> Timeline:
+    """The timeline bent from `frame` on until it meets the host, and then at the host's tempo."""
+    bpm = _limited(host.bpm)
+    error_beats = error_at(timeline, host, position, now_ns, frame) * bpm / 60
+    beats = max(_MIN_BEND_BEATS, abs(error_beats) / _MAX_BEND)
+    beats_per_frame = bpm / 60 / float(timeline.frame_rate_hz)
+    frames = max(1, math.ceil(beats / beats_per_frame))
+    bend_bpm = _limited(bpm * (1 + error_beats / (frames * beats_per_frame)))
+    return timeline.with_tempo(frame, bend_bpm).with_tempo(frame + frames, bpm)
+
+
+def placed(timeline: Timeline, frame: int, place: float, bpm: float) -> Timeline:
+    """The timeline with the host's place in the bar and tempo from `frame` on."""
+    beats_per_bar = timeline.beats_per_bar_at(frame)
+    whole = round(place * _PLACE_PARTS) / _PLACE_PARTS % beats_per_bar
+    return timeline.with_tempo(frame, _limited(bpm)).with_position(frame, whole)
+
+
+def _jump(
+    timeline: Timeline, host: Anchor, position: Position, now_ns: int, frame: int, error: float
+) -> Change:
+    beats_per_bar = timeline.beats_per_bar_at(frame)
+    place = host.place_at(position.time_of_frame_ns(frame, now_ns), beats_per_bar)
+    timeline = placed(timeline, frame, place, host.bpm)
+    return Change(timeline, frame, error, is_urgent=True, is_jump=True)
+
+
+def _limited(bpm: float) -> float:
+    low, high = BPM_RANGE
+    return min(max(round(bpm, _BPM_PLACES), low), high)
+
+
+def drift_ppm(first: Position, last: Position) -> float:
+    """How much faster than the monotonic clock the device runs, by two of its reports."""
+    elapsed_ns = last.dac_time_ns - first.dac_time_ns
+    samples = last.dac_sample - first.dac_sample
+    return (samples * SECOND_NS / (elapsed_ns * first.sample_rate_hz) - 1) * 1e6

@@ -1,0 +1,56 @@
+"""What `when` means: the sample of a line where samples are at hand, else a line within reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bridge.control.position import SECOND_NS, Position
+from tests.bridge.control.rig import HOP, RATE_HZ, Rig, bundle, osc
+
+BAR_SAMPLES = 240 / 93.7 * RATE_HZ
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path, bpm=93.7, prompts=(("deep house", 1.0),)).start()
+
+
+@pytest.mark.parametrize(
+    ("address", "args"), [("transport/stop", ()), ("audio/mute", (1,)), ("audio/gain_db", (-6.0,))]
+)
+def test_what_is_done_to_samples_falls_on_the_lines_sample(
+    rig: Rig, address: str, args: tuple[float, ...]
+) -> None:
+    rig.send(f"/mgrt/{address}", *args, "bar")
+    assert rig.playout[-1]["sample"] == round(BAR_SAMPLES)
+    assert round(BAR_SAMPLES) % HOP, "the line lies within a frame"
+    rig.send(f"/mgrt/{address}", *args, "beat")
+    assert rig.playout[-1]["sample"] == round(BAR_SAMPLES / 4)
+
+
+def test_a_time_tag_is_kept_to_the_sample(rig: Rig) -> None:
+    rig.send_packet(bundle(rig.wall_seconds + 0.333, osc("/mgrt/audio/mute", 1)))
+    at_sample = rig.position.dac_sample + 0.333 * RATE_HZ
+    assert rig.playout[-1]["sample"] == pytest.approx(at_sample, abs=2)
+
+
+def test_the_engine_is_given_a_line_that_it_can_reach(rig: Rig) -> None:
+    rig.move_to(round(BAR_SAMPLES - 0.12 * RATE_HZ))
+    rig.send("/mgrt/audio/mute", 1, "bar")
+    assert rig.playout[-1]["sample"] == round(BAR_SAMPLES)
+    rig.send("/mgrt/prompt/set", 0, "techno", 1.0, "bar")
+    assert rig.engine[-1]["frame"] == round(2 * BAR_SAMPLES / HOP)
+    rig.send("/mgrt/prompt/set", 0, "jazz", 1.0)
+    assert rig.engine[-1]["frame"] is None, "at once is still at once"
+
+
+def test_play_at_a_time_tag_opens_the_gate_then(rig: Rig) -> None:
+    rig.send("/mgrt/transport/stop")
+    rig.apply_playout(sample=5000)
+    rig.position = Position(commit_sample=5000, reader_sample=5000)
+    rig.send_packet(bundle(rig.wall_seconds + 0.25, osc("/mgrt/transport/play")))
+    gate = rig.playout[-1]
+    assert gate["is_open"]
+    assert gate["time_ns"] - rig.now_ns == pytest.approx(0.25 * SECOND_NS, abs=10**6)
