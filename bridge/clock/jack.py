@@ -25,9 +25,7 @@ class JackSource(HostClock):
     def __init__(self, bpm: float, beats_per_bar: int) -> None:
         """Raises Refusal without JACK-Client."""
         if importlib.util.find_spec("jack") is None:
-            raise Refusal(
-                "source 'jack' needs the package JACK-Client: pip install JACK-Client"
-            )
+            raise Refusal("source 'jack' needs the package JACK-Client: pip install JACK-Client")
         arguments = ("--timebase", "--bpm", f"{bpm}", "--beats-per-bar", f"{beats_per_bar}")
         self._child = ClockChild(_MODULE, arguments)
         self._anchor: Anchor | None = None

@@ -155,11 +155,11 @@ class Timeline:
         Tempo, signature and place in the bar are the other's; its beats and bars are numbered on
         from this one's. Raises ParameterError for timelines of different frame rates.
         """
+        if (other, other_frame) == (self, frame):
+            return self
         if other.frame_rate_hz != self.frame_rate_hz:
-            raise ParameterError(
-                f"a timeline of {other.frame_rate_hz} frames a second: expected "
-                f"{self.frame_rate_hz}, as in the one it is joined to"
-            )
+            rates = f"{other.frame_rate_hz} frames a second: expected {self.frame_rate_hz}"
+            raise ParameterError(f"the other timeline has {rates}")
         kept = [segment for segment in self.segments if segment.frame < frame]
         moved: Sequence[Segment] = other.excerpt(other_frame, frame).segments
         if kept:

@@ -20,6 +20,7 @@ from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 
 CHROMA_REST = 12
 REFERENCE_BPM = 120.0
+_MAX_SUMS = 256
 AttributeStates = tuple[tuple[str, bool], ...]
 
 
@@ -89,15 +90,14 @@ class FrameConditioner(nn.Module):
         self.config = config
         for name, tensor in tensors.items():
             self.register_buffer(name.replace(".", "_"), tensor.float())
+        # Performers set few combinations, and frames ask for them thousands of times.
+        self._attribute_sums: dict[AttributeStates, Tensor] = {}
 
     def forward(self, conditions: Sequence[FrameConditions]) -> Tensor:
         """Conditions of T frames -> what is added to the decoder's input: float32 [T, D]."""
-        parts = [
-            self._looked_up(
-                f"attributes_{name}", [dict(c.attributes).get(name) for c in conditions]
-            )
-            for name in self.config.attributes
-        ]
+        parts = []
+        if self.config.attributes:
+            parts.append(torch.stack([self._attribute_sum(c.attributes) for c in conditions]))
         if self.config.clock is not None:
             parts.append(self._clock(self.config.clock, [c.clock for c in conditions]))
         if self.config.chroma:
@@ -106,6 +106,19 @@ class FrameConditioner(nn.Module):
         for part in parts[1:]:
             total = total + part
         return total
+
+    def _attribute_sum(self, states: AttributeStates) -> Tensor:
+        """All attributes together: [D]."""
+        if states not in self._attribute_sums:
+            if len(self._attribute_sums) >= _MAX_SUMS:
+                self._attribute_sums.clear()
+            told = dict(states)
+            rows = [
+                self._looked_up(f"attributes_{name}", [told.get(name)])[0]
+                for name in self.config.attributes
+            ]
+            self._attribute_sums[states] = torch.stack(rows).sum(0)
+        return self._attribute_sums[states]
 
     def _clock(self, config: ClockConfig, points: Sequence[ClockPoint | None]) -> Tensor:
         null = self.get_buffer("clock_null")
