@@ -202,7 +202,7 @@ class Player:
 
     def go_back(self, frame: int) -> None:
         """Make `frame` the next one to be decided, if it is not yet. Raises HistoryError."""
-        stream_frame = self.stream_frame_of(frame)
+        stream_frame = self._open_frame_of(frame)
         if stream_frame >= self.engine.next_frame:
             return
         self.engine.rollback(stream_frame)
@@ -213,7 +213,14 @@ class Player:
 
     def apply(self, edits: list[Edit], frame: int) -> None:
         """Edits of the score from `frame` on, which is `next_frame` or later."""
-        self.engine.apply(edits, self.stream_frame_of(frame))
+        self.engine.apply(edits, self._open_frame_of(frame))
+
+    def _open_frame_of(self, frame: int) -> int:
+        """The stream's frame heard at a frame, or the first that is not given and so can change.
+
+        A stream that was joined begins with codes that are what they are, and its sound with them.
+        """
+        return max(self.stream_frame_of(frame), self.engine.earliest_return)
 
     def set_timeline(self, timeline: Timeline, frame: int) -> None:
         """Beats and bars are those of `timeline` from now on; it differs from `frame` on."""
@@ -228,7 +235,7 @@ class Player:
                 self.go_back(frame)
             else:
                 frame = self._stretch_queued(frame)
-        at_frame = self.stream_frame_of(frame)
+        at_frame = self._open_frame_of(frame)
         before = self.engine.timeline
         self.engine.join_timeline(timeline, frame, at_frame=at_frame)
         if before is not None and self.engine.timeline is not None:

@@ -393,3 +393,20 @@ def test_a_jump_between_tempi(rig: Rig, model: MusicGen) -> None:
             host.clock_at(at - target + frame).bar_phase, abs=1e-12
         )
     assert not np.isnan(rig.heard).any()
+
+
+def test_what_a_take_gives_is_not_gone_back_into(model: MusicGen, tmp_path: Path) -> None:
+    """Its frames are what they are: a change that would reach into them begins after them."""
+    first = Rig(model, lead_ms=600, resume_folder=tmp_path)
+    first.play(103)
+    second = Rig(model, lead_ms=600, resume_folder=tmp_path, is_resume=True, at_frame=230)
+    second.fill()
+    player = second.player
+    given = player.engine.earliest_return
+    assert given == player.splice.stream_frame < player.engine.next_frame
+    player.go_back(player.splice.session_frame - 5)
+    assert player.engine.next_frame == given
+    second.play(60)
+    assert second.of_kind("error") == []
+    begins = player.splice.session_frame
+    assert not np.isnan(second.heard_samples(begins, begins + 40)).any()
