@@ -8,6 +8,7 @@ from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.config import ClockConfig, FrameConditioningConfig
 from musicgen_rt.train.config import require_range
 from musicgen_rt.train.lm_attributes import require_attributes
+from musicgen_rt.train.lm_joins import JoinConfig
 
 FULL, LORA, ADAPTER = "full", "lora", "adapter"
 
@@ -102,6 +103,9 @@ class BatchConfig:
 
     A window in the midst of a clip is what the engine has after a roll: position 0 at a bar, the
     special triangle before it, though older music exists.
+
+    `join_share` of the windows are joined at bar lines from pieces of several clips, of at least
+    `shortest_piece_frames` and of up to `longest_piece_frames` and the rest of the bar.
     """
 
     rows: int = 8
@@ -109,6 +113,9 @@ class BatchConfig:
     bar_start_share: float = 0.5
     clip_start_share: float = 0.1
     max_text_tokens: int = 160
+    join_share: float = 0.0
+    shortest_piece_frames: int = 50
+    longest_piece_frames: int = 200
 
     def __post_init__(self) -> None:
         require_range("batch.rows", self.rows, 1, 65_536)
@@ -116,6 +123,14 @@ class BatchConfig:
         require_range("batch.bar_start_share", self.bar_start_share, 0.0, 1.0)
         require_range("batch.clip_start_share", self.clip_start_share, 0.0, 1.0)
         require_range("batch.max_text_tokens", self.max_text_tokens, 8, 512)
+        require_range("batch.join_share", self.join_share, 0.0, 1.0)
+        require_range("batch.shortest_piece_frames", self.shortest_piece_frames, 1, 100_000)
+        shortest = self.shortest_piece_frames
+        require_range("batch.longest_piece_frames", self.longest_piece_frames, shortest, 100_000)
+
+    def joins(self) -> JoinConfig:
+        """How windows are joined."""
+        return JoinConfig(self.join_share, self.shortest_piece_frames, self.longest_piece_frames)
 
 
 @dataclass(frozen=True)

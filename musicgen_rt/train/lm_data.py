@@ -20,6 +20,7 @@ from musicgen_rt.model.text_attributes import AttributeNames
 from musicgen_rt.train.lm_attributes import attribute_states, drop_attributes, dropped
 from musicgen_rt.train.lm_conditions import FrameBatch
 from musicgen_rt.train.lm_config import BatchConfig, DropConfig
+from musicgen_rt.train.lm_joins import Piece, joined_pieces, joined_truth, read_pieces
 from musicgen_rt.train.lm_records import (
     NO_TEMPO,
     PITCH_UNKNOWN,
@@ -102,23 +103,27 @@ class WindowSampler:
         rng = np.random.default_rng((self._seed, _WINDOWS, step, process))
         size, drop = self._batch.window_frames, self._drop
         indices = rng.choice(len(self._shares), size=self._batch.rows, p=self._shares)
-        read = [self._library.window(int(i), self._start(rng, int(i)), size) for i in indices]
+        pieces = [self._pieces(rng, int(index)) for index in indices]
         has_text = np.zeros(len(indices), np.bool_)
-        truths, states = [], []
-        for row, (index, (_, truth)) in enumerate(zip(indices, read, strict=True)):
-            has_everything = rng.random() >= drop.everything
-            has_text[row] = has_everything and rng.random() >= drop.text
-            told = attribute_states(truth, self._library.clips[int(index)].facts, self._attributes)
-            if has_everything:
-                truths.append(drop_conditions(rng, truth, drop))
-                states.append(
-                    drop_attributes(rng, told, self._attributes, drop.attribute, drop.frames)
-                )
-            else:
+        codes, truths, states = [], [], []
+        for row, parts in enumerate(pieces):
+            is_joined = len(parts) > 1
+            has_everything = rng.random() >= drop.everything or is_joined
+            # No caption is true of all of a joined window.
+            has_text[row] = has_everything and rng.random() >= drop.text and not is_joined
+            row_codes, read = read_pieces(self._library, parts)
+            codes.append(row_codes)
+            if not has_everything:
                 truths.append(FrameTruth.unknown(size))
-                states.append(np.full_like(told, ROLE_UNKNOWN))
+                states.append(np.full((len(self._attributes), size), ROLE_UNKNOWN, np.uint8))
+                continue
+            truths.append(drop_conditions(rng, joined_truth([t for _, t in read]), drop))
+            told = np.concatenate([self._states(index, truth) for index, truth in read], axis=-1)
+            # Behind a join nothing else tells what to play.
+            shares = (0.0, 0.0) if is_joined else (drop.attribute, drop.frames)
+            states.append(drop_attributes(rng, told, self._attributes, *shares))
         return WindowBatch(
-            torch.from_numpy(np.stack([codes for codes, _ in read]).astype(np.int64)),
+            torch.from_numpy(np.stack(codes).astype(np.int64)),
             frame_batch(truths, states),
             self._texts(rng, indices),
             torch.from_numpy(has_text),
@@ -128,6 +133,17 @@ class WindowSampler:
         """Captions alone, for the text encoder's own training."""
         rng = np.random.default_rng((self._seed, _TEXTS, step, process))
         return self._texts(rng, rng.integers(len(self._library.clips), size=rows))
+
+    def _pieces(self, rng: np.random.Generator, index: int) -> list[Piece]:
+        """The window of a row: a piece of its clip, or several of several clips."""
+        whole = Piece(index, self._start(rng, index), self._batch.window_frames)
+        joins = self._batch.joins()
+        if not joins.share or rng.random() >= joins.share:
+            return [whole]
+        return joined_pieces(rng, self._library, whole, joins)
+
+    def _states(self, index: int, truth: FrameTruth) -> npt.NDArray[np.uint8]:
+        return attribute_states(truth, self._library.clips[index].facts, self._attributes)
 
     def _start(self, rng: np.random.Generator, index: int) -> int:
         """Where a window begins: at the clip's start, on a bar, or anywhere."""
