@@ -24,6 +24,8 @@ from musicgen_rt.model.native_build import native_library
 
 _DENSE_FORMATS = {torch.float32: 0, torch.bfloat16: 1}
 _INT8, _INT4 = 2, 3
+# Outputs of an int4 matrix that lie together.
+_OUT_BLOCK = 16
 _MATRICES = ("qkv", "self_out", "cross_query", "cross_out", "up", "down")
 _NORMS = ("self", "cross", "feed_forward")
 
@@ -35,7 +37,6 @@ class _Matrix(ctypes.Structure):
         ("in_", ctypes.c_int),
         ("weight", ctypes.c_void_p),
         ("scales", ctypes.c_void_p),
-        ("offsets", ctypes.c_void_p),
     )
 
 
@@ -169,16 +170,15 @@ class NativeStep:
     def _matrix(self, linear: nn.Module) -> _Matrix:
         if isinstance(linear, Int4Linear):
             out, inputs = linear.dense.shape
-            levels, scales, offsets = map(self._keep, _packed(linear))
-            return _Matrix(_INT4, out, inputs, levels, scales, offsets)
+            return _Matrix(_INT4, out, inputs, self._keep(_packed(linear)), None)
         if isinstance(linear, Int8Linear):
             out, inputs = linear.weight.shape
             scales = self._keep(linear.scales.float())
-            return _Matrix(_INT8, out, inputs, self._keep(linear.weight), scales, None)
+            return _Matrix(_INT8, out, inputs, self._keep(linear.weight), scales)
         assert isinstance(linear, DenseLinear)
         out, inputs = linear.weight.shape
         kind = _DENSE_FORMATS[linear.weight.dtype]
-        return _Matrix(kind, out, inputs, self._keep(linear.weight), None, None)
+        return _Matrix(kind, out, inputs, self._keep(linear.weight), None)
 
     def _keep(self, tensor: Tensor) -> int:
         """The address of a tensor that lives as long as this does."""
@@ -202,14 +202,16 @@ def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
-def _packed(linear: Int4Linear) -> tuple[Tensor, Tensor, Tensor]:
-    """Levels uint8 [out, in / 2] as the code reads them, scales and offsets [out, groups].
+def _packed(linear: Int4Linear) -> Tensor:
+    """The matrix as the code's `Int4Group`: uint8 [out / 16, groups, 576].
 
-    Byte b of a group holds inputs b and 32 + b; a weight is level * scale + offset.
+    Four inputs of 16 outputs are 64 levels; the first half of a group's fill the low nibbles of
+    8 such rows, the other half the high ones. Behind them the scales and zeros of the outputs.
     """
     levels = linear.unpacked_levels()
-    groups = levels.view(len(levels), -1, INT4_GROUP)
-    half = INT4_GROUP // 2
-    packed = groups[..., :half] | (groups[..., half:] << 4)
-    scale, zero = linear.scales_and_zeros.float().permute(2, 1, 0)
-    return packed, scale, zero - linear.ZERO_LEVEL * scale
+    out, inputs = levels.shape
+    quads = levels.view(out // _OUT_BLOCK, _OUT_BLOCK, inputs // INT4_GROUP, INT4_GROUP // 4, 4)
+    low, high = quads.permute(0, 2, 3, 1, 4).flatten(2).chunk(2, dim=2)
+    pairs = linear.scales_and_zeros.view(-1, out // _OUT_BLOCK, _OUT_BLOCK, 2)
+    ends = pairs.permute(1, 0, 3, 2).flatten(2).contiguous().view(torch.uint8)
+    return torch.cat([low | (high << 4), ends], dim=2)

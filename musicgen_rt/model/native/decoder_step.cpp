@@ -21,26 +21,31 @@
 
 // Sums must stay in registers, so loops over rows and outputs are written out.
 #define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL16 _Pragma("GCC unroll 16")
 
 namespace {
 
 // Vectors of GCC and Clang: 512 bits where the processor has them, else made of smaller ones.
 constexpr int kLanes = 16;
 typedef float Floats __attribute__((vector_size(4 * kLanes)));
+typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
+typedef int8_t SignedBytes __attribute__((vector_size(kLanes)));
 
 constexpr int kGroup = 64;      // inputs that share an int4 scale
 constexpr int kRowTile = 4;     // rows that one pass over a weight serves
 constexpr int kOutTile = 4;     // outputs whose sums run side by side
+constexpr int kOutBlock = 16;   // outputs of an int4 matrix that lie together
+// How far ahead memory is asked for: a processor's own guesses end at the page.
+constexpr int kGroupsAhead = 6;
+constexpr int kPositionsAhead = 32;
 
 enum Format { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2, kInt4 = 3 };
 
-// One matrix [out, in]. `scales` of int8: [out]; of int4: [out, groups], with `offsets` beside it:
-// a weight is level * scale + offset.
+// One matrix [out, in]. int8 has `scales` [out]; int4 is Int4Group [out / 16, in / 64].
 struct Matrix {
   int format, out, in;
   const void* weight;
   const float* scales;
-  const float* offsets;
 };
 
 struct Norm {
@@ -92,6 +97,48 @@ inline float sum(Floats v) {
   UNROLL for (int half = kLanes / 2; half > 0; half /= 2)
     UNROLL for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   return lanes[0];
+}
+
+inline float maximum(Floats v) {
+  float lanes[kLanes];
+  std::memcpy(lanes, &v, sizeof lanes);
+  UNROLL for (int half = kLanes / 2; half > 0; half /= 2)
+    UNROLL for (int i = 0; i < half; ++i) lanes[i] = std::max(lanes[i], lanes[half + i]);
+  return lanes[0];
+}
+
+// Lane i of the result is the sum of v[i]: a tree of folds, each of two vectors into one.
+inline Floats sums_of(Floats* v) {
+  UNROLL for (int i = 0; i < 8; ++i) {
+    const Floats a = v[2 * i], b = v[2 * i + 1];
+    v[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+  UNROLL for (int i = 0; i < 4; ++i) {
+    const Floats a = v[2 * i], b = v[2 * i + 1];
+    v[i] = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  }
+  UNROLL for (int i = 0; i < 2; ++i) {
+    const Floats a = v[2 * i], b = v[2 * i + 1];
+    v[i] = __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+           __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  }
+  const Floats a = v[0], b = v[1];
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+         __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+
+// Asks for memory before it is read; what lies behind an array's end may be asked for too.
+inline void fetch(const void* start, size_t bytes) {
+  for (size_t offset = 0; offset < bytes; offset += 64)
+    __builtin_prefetch(static_cast<const char*>(start) + offset);
+}
+
+inline int32_t word_at(const int8_t* bytes) {
+  int32_t word;
+  std::memcpy(&word, bytes, 4);
+  return word;
 }
 
 inline Floats load(const float* p) {
@@ -203,8 +250,8 @@ void multiply_rows(const Matrix& m, int first, int end, const float* x, float* y
   }
 }
 
-// int4: byte b of a group's 32 holds the levels of inputs b (low nibble) and 32 + b (high).
-// Inputs are rounded to int8 with a scale for each group, so that sums are whole numbers.
+// Inputs of int4 products: rounded to int8 with a scale for each group, so that sums are whole
+// numbers. A row's four levels in a row are one word.
 struct RoundedInputs {
   std::vector<int8_t> levels;  // [rows, in]
   std::vector<float> scales;   // [rows, groups]
@@ -212,90 +259,154 @@ struct RoundedInputs {
 };
 
 void round_inputs(const float* x, int rows, int in, RoundedInputs& rounded) {
+  // 1.5 * 2^23: added to a small number it leaves its nearest whole number in the lowest bits.
+  constexpr float kRounder = 12582912.0f;
+  constexpr int kParts = kGroup / kLanes;
   const int groups = in / kGroup;
   rounded.levels.resize(static_cast<size_t>(rows) * in);
   rounded.scales.resize(static_cast<size_t>(rows) * groups);
   rounded.sums.resize(static_cast<size_t>(rows) * groups);
   for (int g = 0; g < rows * groups; ++g) {
     const float* inputs = x + static_cast<size_t>(g) * kGroup;
-    float largest = 0;
-    for (int i = 0; i < kGroup; ++i) largest = std::max(largest, std::fabs(inputs[i]));
-    // What is no number must not be hidden by the rounding.
-    float whole = 0;
-    for (int i = 0; i < kGroup; ++i) whole += inputs[i];
     int8_t* levels = rounded.levels.data() + static_cast<size_t>(g) * kGroup;
-    if (!std::isfinite(whole)) {
+    Floats parts[kParts], largest = {}, whole = {};
+    UNROLL for (int i = 0; i < kParts; ++i) {
+      parts[i] = load(inputs + i * kLanes);
+      const Floats size = parts[i] < 0 ? -parts[i] : parts[i];
+      largest = size > largest ? size : largest;
+      whole += parts[i];
+    }
+    // What is no number must not be hidden by the rounding.
+    if (!std::isfinite(sum(whole))) {
       std::memset(levels, 0, kGroup);
       rounded.scales[g] = rounded.sums[g] = std::numeric_limits<float>::quiet_NaN();
       continue;
     }
-    const float scale = largest / 127.0f;
-    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-    int total = 0;
-    for (int i = 0; i < kGroup; ++i) {
-      const int level = static_cast<int>(std::nearbyint(inputs[i] * inverse));
-      levels[i] = static_cast<int8_t>(level);
-      total += level;
+    const float peak = maximum(largest);
+    const float scale = peak / 127.0f;
+    const float inverse = peak > 0 ? 127.0f / peak : 0.0f;
+    Floats total = {};
+    UNROLL for (int i = 0; i < kParts; ++i) {
+      const Floats moved = parts[i] * inverse + kRounder;
+      total += moved - kRounder;
+      Ints words;
+      std::memcpy(&words, &moved, sizeof words);
+      const SignedBytes bytes = __builtin_convertvector(words, SignedBytes);
+      std::memcpy(levels + i * kLanes, &bytes, sizeof bytes);
     }
     rounded.scales[g] = scale;
-    rounded.sums[g] = scale * static_cast<float>(total);
+    rounded.sums[g] = scale * sum(total);
   }
 }
+
+// int4 weights of 16 outputs for 64 inputs, as native_step.py packs them. Four inputs of all
+// outputs are 64 nibbles: those of inputs 4k .. 4k + 3 are the low ones of levels[k], those of
+// inputs 32 + 4k .. the high ones. A weight is (level - 8) * scale + zero; both are bfloat16.
+struct Int4Group {
+  uint8_t levels[8][4 * kLanes];
+  uint16_t scales[kLanes], zeros[kLanes];
+};
+
+// sums[r] += levels times four inputs of each of R rows, for 16 outputs. The inputs' levels begin
+// at `inputs`, `stride` apart.
+#if defined(__AVX512VNNI__)
+
+template <int R>
+void add_products(const Int4Group& group, const int8_t* inputs, size_t stride, Ints* sums) {
+  const __m512i nibble = _mm512_set1_epi8(0x0f);
+  __m512i low_sums[R], high_sums[R];
+  UNROLL for (int r = 0; r < R; ++r) low_sums[r] = high_sums[r] = _mm512_setzero_si512();
+  UNROLL for (int k = 0; k < 8; ++k) {
+    const __m512i both = _mm512_loadu_si512(group.levels[k]);
+    const __m512i low = _mm512_and_si512(both, nibble);
+    const __m512i high = _mm512_and_si512(_mm512_srli_epi16(both, 4), nibble);
+    UNROLL for (int r = 0; r < R; ++r) {
+      const int8_t* row = inputs + r * stride + 4 * k;
+      low_sums[r] = _mm512_dpbusd_epi32(low_sums[r], low, _mm512_set1_epi32(word_at(row)));
+      high_sums[r] = _mm512_dpbusd_epi32(high_sums[r], high, _mm512_set1_epi32(word_at(row + 32)));
+    }
+  }
+  UNROLL for (int r = 0; r < R; ++r)
+    sums[r] = reinterpret_cast<Ints>(_mm512_add_epi32(low_sums[r], high_sums[r]));
+}
+
+#elif defined(__AVX2__)
+
+inline __m256i add_dots(__m256i total, __m256i levels, __m256i inputs) {
+#if defined(__AVXVNNI__)
+  return _mm256_dpbusd_avx_epi32(total, levels, inputs);
+#else
+  // Two products of a level below 16 and a byte fit into 16 bits.
+  const __m256i pairs = _mm256_maddubs_epi16(levels, inputs);
+  return _mm256_add_epi32(total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
+}
+
+template <int R>
+void add_products(const Int4Group& group, const int8_t* inputs, size_t stride, Ints* sums) {
+  const __m256i nibble = _mm256_set1_epi8(0x0f);
+  UNROLL for (int half = 0; half < 2; ++half) {
+    __m256i totals[R];
+    UNROLL for (int r = 0; r < R; ++r) totals[r] = _mm256_setzero_si256();
+    UNROLL for (int k = 0; k < 8; ++k) {
+      const __m256i both =
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group.levels[k] + 32 * half));
+      const __m256i low = _mm256_and_si256(both, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+      UNROLL for (int r = 0; r < R; ++r) {
+        const int8_t* row = inputs + r * stride + 4 * k;
+        totals[r] = add_dots(totals[r], low, _mm256_set1_epi32(word_at(row)));
+        totals[r] = add_dots(totals[r], high, _mm256_set1_epi32(word_at(row + 32)));
+      }
+    }
+    UNROLL for (int r = 0; r < R; ++r)
+      std::memcpy(reinterpret_cast<char*>(sums + r) + 32 * half, &totals[r], 32);
+  }
+}
+
+#else
+
+template <int R>
+void add_products(const Int4Group& group, const int8_t* inputs, size_t stride, Ints* sums) {
+  for (int r = 0; r < R; ++r) {
+    int32_t totals[kLanes] = {};
+    for (int k = 0; k < 8; ++k) {
+      const int8_t* row = inputs + r * stride + 4 * k;
+      for (int o = 0; o < kLanes; ++o)
+        for (int i = 0; i < 4; ++i) {
+          const uint8_t both = group.levels[k][4 * o + i];
+          totals[o] += (both & 0x0f) * row[i] + (both >> 4) * row[32 + i];
+        }
+    }
+    std::memcpy(sums + r, totals, sizeof totals);
+  }
+}
+
+#endif
 
 template <int R>
 void multiply_int4(const Matrix& m, int first, int end, const RoundedInputs& x, int row, float* y) {
   const int groups = m.in / kGroup;
-  std::vector<float> factors(static_cast<size_t>(R) * groups);
-  for (int o = first; o < end; ++o) {
-    const uint8_t* packed =
-        static_cast<const uint8_t*>(m.weight) + static_cast<size_t>(o) * m.in / 2;
-    const float* scales = m.scales + static_cast<size_t>(o) * groups;
-    const float* offsets = m.offsets + static_cast<size_t>(o) * groups;
-    float results[R];
-    for (int r = 0; r < R; ++r) {
-      const float* input_scales = x.scales.data() + static_cast<size_t>(row + r) * groups;
-      const float* input_sums = x.sums.data() + static_cast<size_t>(row + r) * groups;
-      float offset = 0;
-#pragma omp simd reduction(+ : offset)
-      for (int g = 0; g < groups; ++g) {
-        factors[static_cast<size_t>(r) * groups + g] = scales[g] * input_scales[g];
-        offset += offsets[g] * input_sums[g];
-      }
-      results[r] = offset;
-    }
-    const int8_t* inputs = x.levels.data() + static_cast<size_t>(row) * m.in;
-#ifdef __AVX512VNNI__
-    __m512 totals[R];
-    for (int r = 0; r < R; ++r) totals[r] = _mm512_setzero_ps();
-    const __m256i low_nibbles = _mm256_set1_epi8(0x0f);
+  const float* input_scales = x.scales.data() + static_cast<size_t>(row) * groups;
+  const float* input_sums = x.sums.data() + static_cast<size_t>(row) * groups;
+  const int8_t* inputs = x.levels.data() + static_cast<size_t>(row) * m.in;
+  for (int o = first; o < end; o += kOutBlock) {
+    const Int4Group* weights =
+        static_cast<const Int4Group*>(m.weight) + static_cast<size_t>(o / kOutBlock) * groups;
+    Floats totals[R] = {};
     for (int g = 0; g < groups; ++g) {
-      const __m256i both =
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed + g * (kGroup / 2)));
-      const __m256i low = _mm256_and_si256(both, low_nibbles);
-      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), low_nibbles);
-      const __m512i levels = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-      for (int r = 0; r < R; ++r) {
-        const __m512i row_levels =
-            _mm512_loadu_si512(inputs + static_cast<size_t>(r) * m.in + g * kGroup);
-        const __m512i products = _mm512_dpbusd_epi32(_mm512_setzero_si512(), levels, row_levels);
-        const __m512 factor = _mm512_set1_ps(factors[static_cast<size_t>(r) * groups + g]);
-        totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products), factor, totals[r]);
+      Ints products[R];
+      fetch(weights + g + kGroupsAhead, sizeof(Int4Group));
+      add_products<R>(weights[g], inputs + g * kGroup, m.in, products);
+      const Floats scale = load(weights[g].scales), zero = load(weights[g].zeros);
+      UNROLL for (int r = 0; r < R; ++r) {
+        const float whole = input_sums[r * groups + g];
+        const Floats levels = __builtin_convertvector(products[r], Floats);
+        totals[r] += scale * (levels * input_scales[r * groups + g] - 8.0f * whole) + zero * whole;
       }
     }
-    for (int r = 0; r < R; ++r) results[r] += _mm512_reduce_add_ps(totals[r]);
-#else
-    for (int g = 0; g < groups; ++g) {
-      const uint8_t* bytes = packed + g * (kGroup / 2);
-      for (int r = 0; r < R; ++r) {
-        const int8_t* levels = inputs + static_cast<size_t>(r) * m.in + g * kGroup;
-        int total = 0;
-        for (int b = 0; b < kGroup / 2; ++b)
-          total += (bytes[b] & 0x0f) * levels[b] + (bytes[b] >> 4) * levels[kGroup / 2 + b];
-        results[r] += static_cast<float>(total) * factors[static_cast<size_t>(r) * groups + g];
-      }
-    }
-#endif
-    for (int r = 0; r < R; ++r) y[static_cast<size_t>(row + r) * m.out + o] = results[r];
+    for (int r = 0; r < R; ++r)
+      std::memcpy(y + static_cast<size_t>(row + r) * m.out + o, &totals[r], sizeof totals[r]);
   }
 }
 
@@ -381,8 +492,22 @@ template <class Stored>
 void attend(const float* query, const Stored* keys, const Stored* values, int length, int head,
             float* scores, float* mixed) {
   const float scale = 1.0f / std::sqrt(static_cast<float>(head));
-  float largest = -std::numeric_limits<float>::infinity();
-  for (int n = 0; n < length; ++n) {
+  int n = 0;
+  if (head % kLanes == 0) {
+    // Many keys at once: their sums are folded together, in place of a reduction for each.
+    for (; n + kLanes <= length; n += kLanes) {
+      Floats totals[kLanes] = {};
+      fetch(keys + static_cast<size_t>(n + kPositionsAhead) * head, kLanes * head * sizeof(Stored));
+      for (int i = 0; i < head; i += kLanes) {
+        const Floats asked = load(query + i);
+        UNROLL16 for (int k = 0; k < kLanes; ++k)
+          totals[k] += asked * load(keys + static_cast<size_t>(n + k) * head + i);
+      }
+      const Floats found = sums_of(totals) * scale;
+      std::memcpy(scores + n, &found, sizeof found);
+    }
+  }
+  for (; n < length; ++n) {
     const Stored* key = keys + static_cast<size_t>(n) * head;
     Floats total = {};
     int i = 0;
@@ -390,8 +515,8 @@ void attend(const float* query, const Stored* keys, const Stored* values, int le
     float score = sum(total);
     for (; i < head; ++i) score += query[i] * value_of(key[i]);
     scores[n] = score * scale;
-    largest = std::max(largest, scores[n]);
   }
+  const float largest = *std::max_element(scores, scores + length);
   float whole = 0;
 #pragma omp simd reduction(+ : whole)
   for (int n = 0; n < length; ++n) {
@@ -402,9 +527,12 @@ void attend(const float* query, const Stored* keys, const Stored* values, int le
   int i = 0;
   for (; i + 4 * kLanes <= head; i += 4 * kLanes) {
     Floats totals[4] = {};
-    for (int n = 0; n < length; ++n)
+    for (int n = 0; n < length; ++n) {
+      fetch(values + static_cast<size_t>(n + kPositionsAhead) * head + i,
+            4 * kLanes * sizeof(Stored));
       for (int j = 0; j < 4; ++j)
         totals[j] += scores[n] * load(values + static_cast<size_t>(n) * head + i + j * kLanes);
+    }
     for (int j = 0; j < 4; ++j) {
       const Floats shared = totals[j] * share;
       std::memcpy(mixed + i + j * kLanes, &shared, sizeof shared);
@@ -472,7 +600,7 @@ struct Step {
   }
 
   void linear(const Matrix& m, const float* x, float* y, int thread, int threads) const {
-    const Span outs = part(m.out, kOutTile, thread, threads);
+    const Span outs = part(m.out, kOutBlock, thread, threads);
     multiply(m, outs.first, outs.end, x, rows, y);
     barrier();
   }
@@ -535,7 +663,7 @@ struct Step {
       }
       add_and_normalise(layer.norms[kForwardNorm], true, thread);
       const Matrix& up = layer.matrices[kUp];
-      const Span outs = part(up.out, kOutTile, thread, threads);
+      const Span outs = part(up.out, kOutBlock, thread, threads);
       multiply(up, outs.first, outs.end, work.normed.data(), rows, work.hidden.data());
       for (int r = 0; r < rows; ++r)
         activate(work.hidden.data() + static_cast<size_t>(r) * up.out + outs.first,
