@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_pieces_fill_the_window_and_meet_on_bars(library: ClipLibrary) -> None:
         counts.append(len(pieces))
         assert pieces[0].index == first.index and pieces[0].start == first.start
         assert sum(piece.frames for piece in pieces) == WINDOW
-        for left, right in zip(pieces, pieces[1:], strict=False):
+        for left, right in pairwise(pieces):
             assert left.index != right.index
             assert left.frames >= JOINS.shortest_frames
             assert left.start + left.frames in library.bar_starts(left.index)
@@ -55,7 +56,11 @@ def test_pieces_fill_the_window_and_meet_on_bars(library: ClipLibrary) -> None:
 def test_the_next_piece_is_of_the_nearest_tempo(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips = [
-        replace(random_clip(index), truth=random_truth(rng, 260, bpm))
+        replace(
+            random_clip(index),
+            codes=rng.integers(0, 16, (4, 500)).astype(np.uint16),
+            truth=random_truth(rng, 500, bpm),
+        )
         for index, bpm in enumerate((100.0, 160.0, 104.0, 75.0))
     ]
     write_shard(tmp_path / "shard-00000.safetensors", clips)
