@@ -24,6 +24,8 @@ from musicgen_rt.model.musicgen import MusicGen
 
 # Of the whole start, reading the weights is the longest part.
 _WEIGHTS_PART = 0.9
+# Sharing less than this among threads gains little, even on a machine that has nothing else to do.
+_WEIGHTS_A_THREAD = 8_000_000
 
 
 def play(
@@ -41,7 +43,6 @@ def play(
     """
     begun = time.monotonic()
     settings = StartSettings.from_message(start)
-    _set_threads(settings.threads)
     outbox.send("loading", fraction=0.0, text=f"loading {settings.model}")
     model = (load := load or MusicGen.load)(
         settings.model,
@@ -49,12 +50,14 @@ def play(
         weights="fast" if settings.weights == "auto" else settings.weights,
         progress=lambda part, done, total: outbox.loading(part, _WEIGHTS_PART * done / total),
     )
+    _set_threads(settings.threads, model)
     load_seconds = time.monotonic() - begun
     outbox.send("loading", fraction=_WEIGHTS_PART, text="the first notes")
     stage, is_resumed = set_stage(settings, Engine(model, settings.options), buffer, outbox)
     conductor = Conductor(stage, outbox)
 
     def announce(engine: Engine) -> None:
+        _set_threads(settings.threads, engine.model)
         outbox.send(
             "ready",
             **ready_facts(stage, str(engine.model.device)),
@@ -78,13 +81,20 @@ def play(
     return loop.run()
 
 
-def _set_threads(threads: int | None) -> None:
-    """One core less than there are, unless a number is asked for.
+def useful_threads(weights: int, cores: int) -> int:
+    """How many threads a step of so many weights is shared among: one core is left to others.
 
-    Threads that wait for each other stall when another process takes a core of theirs, and playout,
-    control and the host need one.
+    Threads that wait for each other stall when another process takes a core of theirs, and
+    playout, control and the host need one. A small model is fast enough on a single thread, which
+    nobody can keep waiting.
     """
-    torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) - 1))
+    return max(1, min(cores - 1, weights // _WEIGHTS_A_THREAD))
+
+
+def _set_threads(asked: int | None, model: MusicGen) -> None:
+    lm = model.lm
+    weights = sum(tensor.numel() for tensor in (*lm.parameters(), *lm.buffers()))
+    torch.set_num_threads(asked or useful_threads(weights, os.cpu_count() or 1))
 
 
 def _resume_file(settings: StartSettings, stage: Stage) -> ResumeFile | None:

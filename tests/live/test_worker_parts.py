@@ -21,6 +21,7 @@ from musicgen_rt.live.pace import Pace
 from musicgen_rt.live.worker_heart import Heart
 from musicgen_rt.live.worker_inbox import Inbox
 from musicgen_rt.live.worker_outbox import Outbox
+from musicgen_rt.live.worker_run import useful_threads
 from musicgen_rt.live.worker_sender import MAX_WAITING, Sender
 from musicgen_rt.live.worker_start import StartSettings
 from tests.live.worker_rig import FakeClock
@@ -251,3 +252,13 @@ def test_start_messages(change: dict[str, Any], text: str | None) -> None:
         return
     with pytest.raises(ParameterError, match=text):
         StartSettings.from_message(message | change)
+
+
+@pytest.mark.parametrize(
+    ("weights", "cores", "threads"),
+    [(12_000_000, 16, 1), (400_000_000, 2, 1), (400_000_000, 8, 7), (20_000_000, 8, 2), (0, 1, 1)],
+)
+def test_small_models_share_a_step_among_few_threads(
+    weights: int, cores: int, threads: int
+) -> None:
+    assert useful_threads(weights, cores) == threads
