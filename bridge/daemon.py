@@ -18,7 +18,7 @@ from dataclasses import asdict
 from typing import Final, TextIO
 
 from bridge.children import Children
-from bridge.clock.host_sources import SourceOptions, host_sources
+from bridge.clock.host_sources import host_sources
 from bridge.clock.lead import MidiLead
 from bridge.clock.midi import MidiFeed
 from bridge.clock.source import ClockSources
@@ -141,7 +141,8 @@ class Daemon:
             scene = Scene(config.scene.commands, dispatcher)
             midi.start()
             view = LiveView(self._terminal, config.log, _footer(ports))
-            lead = MidiLead(dispatcher) if config.midi.clock_out else None
+            if config.midi.clock_out:
+                lead = MidiLead(dispatcher, config.midi.api, config.midi.clock_port)
             tasks = [
                 _every(TICK_SECONDS, dispatcher.tick),
                 _every(TICK_SECONDS, midi.tick),
@@ -209,10 +210,7 @@ class Daemon:
 
 
 def _sources(config: Config, feed: MidiFeed) -> ClockSources:
-    scene = config.scene
-    return host_sources(
-        SourceOptions(scene.bpm, scene.beats_per_bar, is_jack_midi=config.midi.api == "jack"), feed
-    )
+    return host_sources(feed, is_jack_midi=config.midi.api == "jack")
 
 
 def _footer(ports: Ports) -> str:

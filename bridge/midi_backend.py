@@ -58,18 +58,7 @@ class RtMidiBackend:
         import rtmidi
 
         self._rtmidi: Any = rtmidi
-        wanted = {
-            "alsa": rtmidi.API_LINUX_ALSA,
-            "jack": rtmidi.API_UNIX_JACK,
-            "coremidi": rtmidi.API_MACOSX_CORE,
-            "winmm": rtmidi.API_WINDOWS_MM,
-        }[_chosen(api)]
-        if wanted not in rtmidi.get_compiled_api():
-            raise UnsupportedError(f"MIDI over {_chosen(api)}: python-rtmidi is built without it")
-        if _chosen(api) == "jack":
-            # Its library would start a server of its own, with the wrong sound card.
-            os.environ.setdefault("JACK_NO_START_SERVER", "1")
-        self._api = wanted
+        self._api = _api_number(rtmidi, api)
         self._lister: Any = None
         self._empty_count = 0
 
@@ -133,6 +122,62 @@ class _RtMidiSource:
         time.sleep(_IN_FLIGHT_SECONDS)
         self._source.close_port()
         self._source.delete()
+
+
+class RtMidiOutput:
+    """An output of python-rtmidi: what is sent leaves at once."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def send(self, status: int) -> None:
+        """A message of one byte."""
+        self._port.send_message((status,))
+
+
+def open_output(api: str, name_part: str, client_name: str) -> RtMidiOutput:
+    """The output whose name contains `name_part`; for "" a port of our own to connect from.
+
+    Raises UnsupportedError where the API cannot be used, MidiError where there is no such output.
+    """
+    import rtmidi
+
+    number = _api_number(rtmidi, api)
+    try:
+        port = rtmidi.MidiOut(number, name=client_name)
+        if not name_part:
+            port.open_virtual_port("clock_out")
+            return RtMidiOutput(port)
+        names = [str(name) for name in port.get_ports()]
+        for index, name in enumerate(names):
+            if name_part.lower() in name.lower():
+                port.open_port(index, "clock_out")
+                return RtMidiOutput(port)
+    except (NotImplementedError, rtmidi.RtMidiError) as error:
+        raise MidiError(
+            f"no output can be opened ({error}): set midi.clock_port to a part of one's name"
+        ) from error
+    raise MidiError(
+        f"no output has {name_part!r} in its name: there are {', '.join(names) or 'none'}; "
+        "set midi.clock_port, or leave it empty for a port of our own"
+    )
+
+
+def _api_number(rtmidi: Any, api: str) -> int:
+    """python-rtmidi's number of an API. Raises UnsupportedError where it cannot be used."""
+    name = _chosen(api)
+    number: int = {
+        "alsa": rtmidi.API_LINUX_ALSA,
+        "jack": rtmidi.API_UNIX_JACK,
+        "coremidi": rtmidi.API_MACOSX_CORE,
+        "winmm": rtmidi.API_WINDOWS_MM,
+    }[name]
+    if number not in rtmidi.get_compiled_api():
+        raise UnsupportedError(f"MIDI over {name}: python-rtmidi is built without it")
+    if name == "jack":
+        # Its library would start a server of its own, with the wrong sound card.
+        os.environ.setdefault("JACK_NO_START_SERVER", "1")
+    return number
 
 
 def _chosen(api: str) -> str:

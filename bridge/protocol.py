@@ -15,6 +15,7 @@ from bridge.table.events import EVENTS, STATE
 from bridge.table.music import ATTRIBUTES, BANKS, GENERATION, MELODY, PARAM, PROMPT
 from bridge.table.output import AUDIO
 from bridge.table.server import MIDI, SERVER
+from bridge.table.song import SONG
 from bridge.table.time import CLOCK, TRANSPORT
 
 PROTOCOL_VERSION = 1
@@ -29,6 +30,7 @@ COMMANDS: tuple[Entry, ...] = (
     *TRANSPORT,
     *GENERATION,
     *BANKS,
+    *SONG,
     *AUDIO,
     *MIDI,
 )

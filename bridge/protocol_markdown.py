@@ -24,6 +24,7 @@ _TITLES = {
     "transport": "Transport",
     "gen": "Generation",
     "bank": "Banks",
+    "song": "Songs",
     "audio": "Output",
     "midi": "MIDI",
 }

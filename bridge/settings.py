@@ -177,8 +177,11 @@ class MidiConfig:
         float, Setting("how often to look for new devices", low=0.2, high=60)
     ] = 2.0
     clock_out: Annotated[
-        bool, Setting("send MIDI clock, through JACK's MIDI", flag="--midi-clock-out")
+        bool, Setting("send MIDI clock, start and stop", flag="--midi-clock-out")
     ] = False
+    clock_port: Annotated[
+        str, Setting("the output to send it to: a part of its name; empty: a port of our own")
+    ] = ""
 
 
 @dataclass(frozen=True)

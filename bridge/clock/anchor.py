@@ -14,7 +14,8 @@ class Anchor:
     Bar lines lie on the multiples of `beats_per_bar`; None leaves the signature to the session.
     `is_playing` is None for hosts that have no transport. While `is_running` is False the beats
     stand still, and only the tempo is worth following. Peers that align their bars modulo a number
-    of beats have it in `quantum_beats`.
+    of beats have it in `quantum_beats`; where they say from when on they play, or do not, it is
+    `playing_from_ns`, which may be to come.
     """
 
     time_ns: int
@@ -24,6 +25,7 @@ class Anchor:
     beats_per_bar: int | None = None
     is_running: bool = True
     quantum_beats: int | None = None
+    playing_from_ns: int | None = None
 
     def beat_at(self, time_ns: float) -> float:
         """The host's beat at another moment, if its tempo stays."""
@@ -39,7 +41,8 @@ class Anchor:
 
     def later(self, shift_ns: int) -> Anchor:
         """The same beats, so much later; a negative shift is earlier."""
-        return replace(self, time_ns=self.time_ns + shift_ns)
+        from_ns = None if self.playing_from_ns is None else self.playing_from_ns + shift_ns
+        return replace(self, time_ns=self.time_ns + shift_ns, playing_from_ns=from_ns)
 
 
 @dataclass(frozen=True)

@@ -43,5 +43,5 @@ class InternalClock(ClockSource):
 def built_in_sources() -> ClockSources:
     """The sources that need nothing else."""
     sources = ClockSources()
-    sources.register(InternalClock.name, InternalClock)
+    sources.register(InternalClock.name, lambda _: InternalClock())
     return sources

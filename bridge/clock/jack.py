@@ -22,11 +22,15 @@ class JackSource(HostClock):
     name = "jack"
     host = "the program that is JACK's timebase master"
 
-    def __init__(self, bpm: float, beats_per_bar: int) -> None:
-        """Raises Refusal without JACK-Client."""
+    def __init__(self, session: Anchor) -> None:
+        """Where nobody says the bars, the session's tempo and bars are JACK's.
+
+        Raises Refusal without JACK-Client.
+        """
         if importlib.util.find_spec("jack") is None:
             raise Refusal("source 'jack' needs the package JACK-Client: pip install JACK-Client")
-        arguments = ("--timebase", "--bpm", f"{bpm}", "--beats-per-bar", f"{beats_per_bar}")
+        tempo = ("--bpm", f"{session.bpm}", "--beats-per-bar", f"{session.beats_per_bar or 4}")
+        arguments = ("--timebase", *tempo)
         self._child = ClockChild(_MODULE, arguments)
         self._anchor: Anchor | None = None
         self._heard_ns = 0

@@ -1,4 +1,8 @@
-"""We lead: MIDI clock out, on the beats of what is heard, through JACK's MIDI to the sample."""
+"""We lead: MIDI clock out, on the beats of what is heard.
+
+Through JACK's MIDI each message lies on its sample; other systems' MIDI sends at once, and a
+process of its own waits for each tick.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from bridge.control.position import Position
 from bridge.refusal import Refusal
 from musicgen_rt.contract.timeline import Timeline
 
-_MODULE = "bridge.clock.jack_process"
+_JACK_MODULE = "bridge.clock.jack_process"
+_SYSTEM_MODULE = "bridge.clock.midi_out_process"
 CLIENT_NAME = "musicgen-rt-lead"
 
 
@@ -22,17 +27,24 @@ class Led(Protocol):
 
 
 class MidiLead:
-    """Keeps a JACK MIDI port that sends clock, start and stop. [control]"""
+    """Keeps a port that sends clock, start and stop. [control]"""
 
-    def __init__(self, led: Led) -> None:
-        """Raises Refusal without JACK-Client."""
+    def __init__(self, led: Led, api: str = "auto", port: str = "") -> None:
+        """`api` is one of the MIDI settings'; `port` a part of an output's name, or "" for our own.
+
+        A port that cannot be opened is told in the log, and tried again. Raises Refusal for JACK's
+        MIDI without JACK-Client.
+        """
+        self._led = led
+        if api != "jack":
+            arguments = ("--api", api, "--port", port, "--name", CLIENT_NAME)
+            self._child = ClockChild(_SYSTEM_MODULE, arguments)
+            return
         if importlib.util.find_spec("jack") is None:
             raise Refusal(
-                "MIDI clock out goes through JACK and needs the package JACK-Client: "
-                "pip install JACK-Client"
+                "MIDI clock out through JACK needs the package JACK-Client: pip install JACK-Client"
             )
-        self._led = led
-        self._child = ClockChild(_MODULE, ("--midi-out", "--name", CLIENT_NAME))
+        self._child = ClockChild(_JACK_MODULE, ("--midi-out", "--name", CLIENT_NAME))
 
     def tick(self) -> None:
         """Say where the music is; call it every few tens of milliseconds."""

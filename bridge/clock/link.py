@@ -17,6 +17,7 @@ from bridge.clock.taps import TapRow, Taps
 from bridge.refusal import Refusal
 
 _LOOKS = 3
+_QUANTUM_BEATS = 4
 
 
 class LinkSource(HostClock):
@@ -24,8 +25,11 @@ class LinkSource(HostClock):
 
     name = "link"
 
-    def __init__(self, bpm: float, quantum_beats: int) -> None:
-        """Raises Refusal without the package, whose licence is the GPL: it is never a default."""
+    def __init__(self, session: Anchor) -> None:
+        """Where there is no Link session to join, ours has the tempo and beats of `session`.
+
+        Raises Refusal without the package, whose licence is the GPL: it is never a default.
+        """
         try:
             library: Any = importlib.import_module("link")
         except ImportError as error:
@@ -33,11 +37,12 @@ class LinkSource(HostClock):
                 "source 'link' needs the package LinkPython-extern (GPL): "
                 "pip install 'musicgen-rt[link]'"
             ) from error
-        self._link = library.Link(bpm)
+        self._link = library.Link(session.bpm)
+        self._quantum_beats = session.beats_per_bar or _QUANTUM_BEATS
+        self._taps = TapRow()
+        self._begin(session)
         self._link.startStopSyncEnabled = True
         self._link.enabled = True
-        self._quantum_beats = quantum_beats
-        self._taps = TapRow()
         # Start and stop are the peers' only once one of them has used them.
         self._has_transport = False
 
@@ -80,6 +85,7 @@ class LinkSource(HostClock):
             float(state.tempo()),
             is_playing=is_playing if self._has_transport else None,
             quantum_beats=self._quantum_beats,
+            playing_from_ns=looked_ns + (int(state.timeForIsPlaying()) - micros) * 1000,
         )
 
     def quality(self, now_ns: int) -> Quality:
@@ -87,6 +93,14 @@ class LinkSource(HostClock):
 
     def stop(self) -> None:
         self._link.enabled = False
+
+    def _begin(self, session: Anchor) -> None:
+        """Before anybody is met: the beats that are heard are Link's."""
+        micros, looked_ns = self._look()
+        state = self._link.captureSessionState()
+        beat = session.beat_at(looked_ns) % self._quantum_beats
+        state.requestBeatAtTime(beat, micros, float(self._quantum_beats))
+        self._link.commitSessionState(state)
 
     def _look(self) -> tuple[int, int]:
         """Link's time and the monotonic one at the same moment."""

@@ -37,6 +37,7 @@ class MidiPosition:
         self._is_running = False
         self._has_transport = False
         self._stopped_ns: int | None = None
+        self._changed_ns = 0
 
     def take(self, data: Sequence[int], time_ns: int) -> None:
         """One message, as bytes; others than those of the clock are passed over."""
@@ -46,9 +47,9 @@ class MidiPosition:
         if status == CLOCK:
             self._clock(time_ns)
         elif status == START:
-            self._go(0)
+            self._go(0, time_ns)
         elif status == CONTINUE:
-            self._go(self._song_ticks)
+            self._go(self._song_ticks, time_ns)
         elif status == STOP:
             self._stop(time_ns)
         elif status == SONG_POSITION and len(data) == 3 and not self._is_running:
@@ -70,6 +71,7 @@ class MidiPosition:
             bpm,
             is_playing,
             is_running=is_playing is not False,
+            playing_from_ns=self._changed_ns if self._has_transport else None,
         )
 
     def quality(self, now_ns: int) -> Quality:
@@ -87,7 +89,9 @@ class MidiPosition:
         if self._is_running:
             self._song_ticks = self._first_tick + self._loop.count
 
-    def _go(self, tick: int) -> None:
+    def _go(self, tick: int, time_ns: int) -> None:
+        if not self._is_running:
+            self._changed_ns = time_ns
         self._is_running = self._has_transport = True
         self._stopped_ns = None
         self._begin_tick = tick
@@ -96,7 +100,7 @@ class MidiPosition:
         self._has_transport = True
         if self._is_running:
             self._is_running = False
-            self._stopped_ns = time_ns
+            self._stopped_ns = self._changed_ns = time_ns
 
     def _is_playing(self, now_ns: int) -> bool | None:
         """Whether the song runs; None from a sender that never spoke of it."""

@@ -14,7 +14,7 @@ from bridge.clock.taps import Taps
 from bridge.refusal import Refusal
 from musicgen_rt.contract.timeline import BPM_RANGE
 
-__all__ = ["ClockSource", "ClockSources", "HostClock", "Taps"]
+__all__ = ["ClockSource", "ClockSources", "HostClock", "SourceMaker", "Taps"]
 
 
 class ClockSource(ABC):
@@ -98,24 +98,31 @@ class HostClock(ClockSource):
         """Any offset is taken: whoever asks for anchors applies it."""
 
 
+SourceMaker = Callable[[Anchor], ClockSource]
+
+
 class ClockSources:
     """The sources that exist here."""
 
     def __init__(self) -> None:
-        self._makers: dict[str, Callable[[], ClockSource]] = {}
+        self._makers: dict[str, SourceMaker] = {}
 
-    def register(self, name: str, maker: Callable[[], ClockSource]) -> None:
+    def register(self, name: str, maker: SourceMaker) -> None:
         """Let `maker` make the source `name`, in place of an earlier one of that name.
 
-        It may raise Refusal where the source cannot be used, and must not wait.
+        It is told where the session is as the source is chosen: until there is a host, a source
+        goes on from there. It may raise Refusal where the source cannot be used, and must not wait.
         """
         self._makers[name] = maker
 
-    def make(self, name: str) -> ClockSource:
-        """A source of that name. Raises Refusal if there is none."""
+    def make(self, name: str, session: Anchor) -> ClockSource:
+        """A source of that name, for a session that is there now. Raises Refusal if there is none.
+
+        The anchor's beats are those since the bar line, and its `beats_per_bar` is set.
+        """
         maker = self._makers.get(name)
         if maker is None:
             raise Refusal(
                 f"source {name!r} is not available: expected one of {', '.join(self._makers)}"
             )
-        return maker()
+        return maker(session)

@@ -13,23 +13,25 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 _FIRST_BANDWIDTH_HZ = 2.0
-_BANDWIDTH_HZ = 0.1
+_BANDWIDTH_HZ = 0.065
 _SETTLING_TICKS = 48
 # The errors of so many ticks show whether the tempo changes, when their mean is beyond these.
 _TREND_TICKS = 18
-_TREND_DEVIATIONS = 1.7
-_MIN_TREND_NS = 700_000.0
-# Ticks that are no ticks of this tempo, in a row, until they are believed.
-_STRANGE_TICKS = 4
+_TREND_DEVIATIONS = 1.5
+_MIN_TREND_NS = 500_000.0
+# Where a tick is expected: so far around, in periods, while the line is drawn and after.
+_LINE_REACH, _REACH = 0.9, 0.5
+# Ticks that are no ticks of this tempo, in a row, until they are doubted, and believed.
+_DOUBTED_TICKS, _STRANGE_TICKS = 3, 4
 _SAME_TEMPO = 0.25
 # Ticks were lost before them only where there is a gap.
 _LOST_PERIODS = 1.5
 # A silence of so many periods is a drop-out, not a slower tempo.
 _DROPOUT_PERIODS = 6
 _MIN_DROPOUT_NS = 80e6
-_VARIANCE_WEIGHT = 0.05
+_VARIANCE_WEIGHT = 0.02
 # The line is drawn through so many ticks; they say little as long as they are few.
-_LINE_TICKS = 24
+_LINE_TICKS = 48
 _MIN_LINE_TICKS = 8
 _LOCK_TICKS = 24
 
@@ -68,11 +70,12 @@ class TickLoop:
     @property
     def is_settled(self) -> bool:
         """Whether enough ticks have come to rely on the tempo."""
-        return self._settled >= _LOCK_TICKS and self._strange is None
+        is_doubted = self._strange is not None and len(self._strange.ticks_ns) >= _DOUBTED_TICKS
+        return self._settled >= _LOCK_TICKS and not is_doubted
 
     @property
     def jitter_ns(self) -> float:
-        """Standard deviation of the ticks around the loop's own."""
+        """Standard deviation of the ticks around even ones."""
         return math.sqrt(self._variance_ns2)
 
     @property
@@ -101,7 +104,6 @@ class TickLoop:
         if ticks_ns[-1] <= ticks_ns[0]:  # two in one packet say nothing
             return
         self.count += 1
-        self._settled = 0
         self._recent.clear()
         self._strange = None
         self._line_ns = ticks_ns
@@ -118,8 +120,8 @@ class TickLoop:
         begin_ns = self._next_ns - count * self.period_ns
         errors_ns = (one - begin_ns - n * self.period_ns for n, one in enumerate(ticks_ns))
         self._variance_ns2 = sum(one**2 for one in errors_ns) / count
+        self._settled = count
         if count >= _LINE_TICKS:
-            self._settled = count
             self._line_ns = []
 
     def _return(self, time_ns: float) -> None:
@@ -135,7 +137,8 @@ class TickLoop:
     def _expected(self, time_ns: float) -> None:
         error_ns = time_ns - self._next_ns
         is_rough = 0 < len(self._line_ns) < _MIN_LINE_TICKS
-        if abs(error_ns) > self.period_ns / 2 and not is_rough:
+        reach = _LINE_REACH if self._line_ns else _REACH
+        if abs(error_ns) > reach * self.period_ns and not is_rough:
             self._wonder(time_ns)
             return
         self._strange = None
@@ -153,8 +156,9 @@ class TickLoop:
         self._next_ns += math.sqrt(2) * w * error_ns + self.period_ns
         self.period_ns += w * w * error_ns
         self._settled += 1
-        weight = max(_VARIANCE_WEIGHT, 1 / self._settled)
-        self._variance_ns2 += weight * (error_ns**2 - self._variance_ns2)
+        if self._recent:  # by successive differences, so that a trend does not hide in its own size
+            apart_ns2 = (error_ns - self._recent[-1]) ** 2 / 2
+            self._variance_ns2 += _VARIANCE_WEIGHT * (apart_ns2 - self._variance_ns2)
         self._look_for_trend(error_ns)
 
     def _look_for_trend(self, error_ns: float) -> None:
@@ -162,22 +166,22 @@ class TickLoop:
         if len(self._recent) < _TREND_TICKS or self._settled < _SETTLING_TICKS:
             return
         mean_ns = sum(self._recent) / _TREND_TICKS
-        if abs(mean_ns) > max(_MIN_TREND_NS, _TREND_DEVIATIONS * self._spread_ns(mean_ns)):
-            self._settled = 0
+        if abs(mean_ns) > max(_MIN_TREND_NS, _TREND_DEVIATIONS * self.jitter_ns):
+            self._settled = _LOCK_TICKS
             self._recent.clear()
-
-    def _spread_ns(self, mean_ns: float) -> float:
-        """Of the recent errors around their mean: a trend must not hide in its own size."""
-        return math.sqrt(sum((one - mean_ns) ** 2 for one in self._recent) / _TREND_TICKS)
 
     def _wonder(self, time_ns: float) -> None:
         """A tick where none was expected: an odd one out, lost ones before it, or a new tempo."""
         before = self._strange or Strange((), time_ns - self._last_ns)
         now = self._strange = replace(before, ticks_ns=(*before.ticks_ns, time_ns))
+        if self._line_ns:  # a line through ticks of which one is left out would be a wrong one
+            self._line_ns = []
         ticks_ns = list(now.ticks_ns)
         if len(ticks_ns) < _STRANGE_TICKS or ticks_ns[-1] <= ticks_ns[0]:
+            # Taken for the next one, and followed a little: the loop itself may be off.
             self.count += 1
-            self._next_ns += self.period_ns
+            reach_ns = _REACH * self.period_ns
+            self._follow(min(max(time_ns - self._next_ns, -reach_ns), reach_ns))
             return
         period_ns = (ticks_ns[-1] - ticks_ns[0]) / (len(ticks_ns) - 1)
         are_lost = now.gap_ns > _LOST_PERIODS * self.period_ns

@@ -99,6 +99,24 @@ def _state(session: Session, message: Message, outcome: Outcome) -> None:
             session.state.set(key, value)
 
 
+def _song(session: Session, message: Message, outcome: Outcome) -> None:
+    """A section begins, or the song is over. It moves the clock unless a host does."""
+    section, frame = message["section"], int(message["frame"])
+    clock, state = session.clock, session.state
+    if "bpm" in message and clock.source.name == "internal":
+        beats = int(message["beats_per_bar"])
+        clock.set_signature(clock.source.signature(beats), frame)
+        bpm = float(message["bpm"])
+        clock.set_tempo(bpm, frame, clock.ramp_frames(bpm, frame, message["transition_beats"]))
+        session.send_timeline(frame, outcome)
+        state.set("clock/bpm", bpm)
+        state.set("clock/beats", beats)
+    state.set("song/section", section)
+    beat = clock.timeline.beat_at(frame)
+    place = (message["number"], beat, message["bars"]) if section is not None else (0, beat, 0)
+    outcome.event("/mgrt/section", section or "", *place)
+
+
 def _error(session: Session, message: Message, outcome: Outcome) -> None:
     where, text = str(message.get("where", "engine")), str(message.get("text", ""))
     if where == "load":
@@ -114,6 +132,7 @@ _REST: dict[str, Callable[[Session, Message, Outcome], None]] = {
     "loading": _loading,
     "heartbeat": _heartbeat,
     "state": _state,
+    "song": _song,
     "error": _error,
     "suggestion": _suggestion,
 }

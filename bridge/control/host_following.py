@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.clock.anchor import Anchor
 from bridge.clock.follower import drift_ppm, error_at, follow
-from bridge.control.opening import AHEAD_NS, gate_message, prepare
+from bridge.control.opening import gate_message, joining_ns, prepare
 from bridge.control.position import SECOND_NS, Position
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class HostFollowing:
 
     def __init__(self) -> None:
         self._source: object = None
+        self._chosen_ns = 0
         self._was_playing: bool | None = None
         self._moving_ns: int | None = None
         self._jump_ns: int | None = None
@@ -59,7 +60,7 @@ class HostFollowing:
 
     def tick(self, session: Session, position: Position, now_ns: int, outcome: Outcome) -> None:
         """Look at the host, and do what follows."""
-        self._notice_source(session)
+        self._notice_source(session, now_ns)
         self._notice_movement(position, now_ns)
         host = host_of(session, now_ns)
         if host is not None:
@@ -83,10 +84,11 @@ class HostFollowing:
             error_seconds * 1000,
         )
 
-    def _notice_source(self, session: Session) -> None:
+    def _notice_source(self, session: Session, now_ns: int) -> None:
         source = session.clock.source
         if source is not self._source:
             self._source = source
+            self._chosen_ns = now_ns
             self._was_playing = None
             self._was_locked = None
 
@@ -109,15 +111,20 @@ class HostFollowing:
         is_playing, was_playing = host.is_playing, self._was_playing
         if is_playing is None or is_playing is was_playing:
             return
+        from_ns = host.playing_from_ns or 0
+        if not is_playing and from_ns > now_ns:
+            return  # its end is to come
         self._was_playing = is_playing
-        if was_playing is None or is_playing is session.state["transport/is_playing"]:
+        # What a host does as it is met is no reason to begin or to end.
+        is_change = was_playing is not None or from_ns > self._chosen_ns
+        if not is_change or is_playing is session.state["transport/is_playing"]:
             return
         session.state.set("transport/is_playing", is_playing)
         if not session.playout.is_ready:
             return
         at_ns = None
         if is_playing and not position.is_moving:
-            at_ns = now_ns + AHEAD_NS
+            at_ns = joining_ns(host, now_ns)
             prepare(session, host, position, at_ns, outcome)
         identity = session.owed.next_id()
         outcome.playout.append(gate_message(identity, is_open=is_playing, time_ns=at_ns))

@@ -38,6 +38,19 @@ def opening_ns(
     return host.time_of_ns(math.ceil(beat / step_beats) * step_beats)
 
 
+def joining_ns(host: Anchor, now_ns: int) -> int:
+    """When the music begins that a host has begun: at once, or on the line that its peers begin on.
+
+    Link: "App should start playing according to its quantization" (its test plan).
+    """
+    first_ns = now_ns + AHEAD_NS
+    if host.quantum_beats is None:
+        return first_ns
+    first_ns = max(first_ns, host.playing_from_ns or 0)
+    beat = host.beat_at(first_ns) - _TOLERANCE_BEATS
+    return host.time_of_ns(math.ceil(beat / host.quantum_beats) * host.quantum_beats)
+
+
 def prepare(
     session: Session, host: Anchor, position: Position, at_ns: int, outcome: Outcome
 ) -> None:

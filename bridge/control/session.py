@@ -36,6 +36,7 @@ from musicgen_rt.contract.command import Command
 from musicgen_rt.contract.timeline import Timeline
 
 INPUT_SUFFIXES = (".mid", ".midi", ".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
+SONG_SUFFIXES = (".toml",)
 RECORDING_SUFFIXES = (".wav", ".flac")
 BANK_SUFFIXES = (".safetensors",)
 
@@ -63,6 +64,7 @@ class Session:
         self.late_count = 0
         self.is_pcm_wanted = False
         self.inputs = FileShelf(config.inputs_folder, INPUT_SUFFIXES)
+        self.songs = FileShelf(config.inputs_folder, SONG_SUFFIXES)
         self.recordings = FileShelf(config.recordings_folder, RECORDING_SUFFIXES)
         self.banks = FileShelf(config.banks_folder, BANK_SUFFIXES)
         self._pulse = Pulse()

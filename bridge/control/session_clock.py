@@ -7,6 +7,7 @@ from bisect import bisect_right
 from fractions import Fraction
 from typing import Any
 
+from bridge.clock.anchor import Anchor
 from bridge.clock.source import ClockSource, ClockSources
 from musicgen_rt.contract.timeline import Timeline
 
@@ -27,20 +28,29 @@ class SessionClock:
         """Raises Refusal if the source does not exist."""
         self.timeline = timeline
         self._sources = sources
-        self.source: ClockSource = sources.make(source_name)
+        self.source: ClockSource = sources.make(source_name, self._anchor(0.0, 0))
         self._origins = [(timeline.segments[0].frame, 0)]  # frame and bar that counting begins at
         self._waiting_bpm: float | None = None
         self._changed_ns: int | None = None
         # What the output is later than it says, as `musicgen-rt calibrate` measured it.
         self.output_latency_ms = 0.0
 
-    def choose(self, name: str) -> None:
-        """Let another source say where the beats are. Raises Refusal if it does not exist."""
+    def choose(self, name: str, heard_frame: float, time_ns: int) -> None:
+        """Let another source say where the beats are, from where the session is heard now.
+
+        Raises Refusal if it does not exist.
+        """
         if name == self.source.name:
             return
-        source = self._sources.make(name)
+        source = self._sources.make(name, self._anchor(heard_frame, time_ns))
         self.source.stop()
         self.source = source
+
+    def _anchor(self, frame: float, time_ns: int) -> Anchor:
+        """The session's own place in the bar at a frame, as a host would tell it."""
+        _, place = self.timeline.bar_position_at(frame)
+        last = self.timeline.segments[-1]
+        return Anchor(time_ns, place, last.bpm, beats_per_bar=last.beats_per_bar)
 
     # Changes
 
@@ -62,6 +72,11 @@ class SessionClock:
             self.timeline = self.timeline.with_tempo(at_frame, bpm=step_bpm)
         end_frame = frame + (ramp_frames if steps else 0)
         self.timeline = self.timeline.with_tempo(end_frame, bpm=bpm)
+
+    def ramp_frames(self, bpm: float, frame: int, ramp_beats: float) -> int:
+        """As long as so many beats take on the way from the tempo at `frame` to another one."""
+        mean_bpm = (self.timeline.bpm_at(frame) + bpm) / 2
+        return round(ramp_beats * 60 / mean_bpm * self.timeline.frame_rate_hz)
 
     def set_tempo_soon(self, bpm: float, frame: int, now_ns: int) -> bool:
         """Another tempo from `frame` on, or a little later if one has just been set.

@@ -108,6 +108,10 @@ class State:
             yield "prompt/negative", (value,)
         elif key in _MELODY_SETTINGS and key in self._given:
             yield key, (value,)
+        elif key == "song/file" and value is not None:
+            yield "song/load", (str(self._inputs_folder / value),)
+        elif key == "song/section" and value is not None:
+            yield key, (value,)
         elif key in ("melody/mode", "melody/file") and key in self._given:
             yield self._melody_call()
 
@@ -172,6 +176,8 @@ def _defaults(config: SessionConfig) -> dict[str, Any]:
         "freeze/is_on": False,
         "freeze/bars": 1,
         "bank": -1,
+        "song/file": None,
+        "song/section": None,
         "audio/gain_db": float(config.gain_db),
         "audio/is_muted": False,
         "record/is_on": False,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # What is not sound is done when its time has come; so much later is as near as ticks allow.
 _LATE_TOLERANCE_NS = SECOND_NS // 50
 # What the engine does; the rest is done to samples that are made already.
-_MUSIC_GROUPS = ("attr", "bank", "gen", "melody", "param", "prompt")
+_MUSIC_GROUPS = ("attr", "bank", "gen", "melody", "param", "prompt", "song")
+# Their moment is kept to the sample even if it is a time tag.
+_EXACT = ("prompt/", "attr/")
 
 
 class Turn:
@@ -73,6 +75,14 @@ class Turn:
         """Whether it asks for a moment of its own: such requests do not replace one another."""
         return self.request.time_tag_ns is not None or self.request.call.when.unit != "now"
 
+    def _is_exact(self, name: str) -> bool:
+        """Whether a line between two frames matters: not for notes, nor for streams of numbers.
+
+        Each such place costs the engine some frames that it makes twice.
+        """
+        is_line = self.request.call.when.unit != "now"
+        return name.startswith(_EXACT) or (is_line and not name.startswith("melody/"))
+
     @property
     def beat(self) -> float:
         """The beat from which it is to be heard."""
@@ -119,6 +129,7 @@ class Turn:
         fader: str | None = None,
         at_bar_line: bool = False,
         frame: int | None = None,
+        answer: Answer | None = None,
     ) -> None:
         """Set state and send a command; `/done` follows when the engine has taken it.
 
@@ -132,10 +143,11 @@ class Turn:
             self.done_heard()
             return
         session.owed.require_room()
+        sample = self.sample if frame is None and self._is_exact(name) else None
         if frame is None:
             frame = self.target.frame
         if at_bar_line and self.request.call.when.bars <= 1 and self.request.time_tag_ns is None:
-            frame = None
+            frame = sample = None
         identity = session.owed.next_id()
         message = {
             "type": "command",
@@ -143,8 +155,9 @@ class Turn:
             "name": name,
             "args": list(args),
             "frame": frame,
+            "sample": sample,
         }
-        self._send("engine", message, sets, fader)
+        self._send("engine", message, sets, fader, answer)
 
     def ask_playout(
         self,

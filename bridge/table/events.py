@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.argument import Argument, Choice, Number, Switch, Text, Whole
 from bridge.entry import Entry
+from bridge.table.song import MAX_SECTION_CHARS, SECTION_EVENT
 from bridge.table.terms import (
     ATTRIBUTE,
     ATTRIBUTE_VALUES,
@@ -69,6 +70,11 @@ EVENTS = (
         _LEAD,
         Number("bars", 0, 1e6, doc="its length"),
     ),
+    _event(
+        "section",
+        "A section of the song is played from a beat on, told as it is made; or none any more.",
+        *SECTION_EVENT,
+    ),
     _event("underrun", "The output ran dry.", Whole("count", 0, MAX_COUNT, doc="since the start")),
     _event("fallback", "The last good bars are looping (1), or no more (0).", Switch("is_on")),
     _event(
@@ -117,6 +123,12 @@ STATE = (
     _event("state/freeze", "", Switch("is_on"), Whole("bars", 1, 64)),
     _event(
         "state/bank", "The bank saved or loaded last, -1: none.", Whole("bank", -1, NUM_BANKS - 1)
+    ),
+    _event(
+        "state/song",
+        "",
+        Text("name", 64, doc="the file; empty: none"),
+        Text("section", MAX_SECTION_CHARS, doc="empty: none is played"),
     ),
     _event("state/audio", "", Number("gain_db", -96, 12), Switch("is_muted")),
     _event("state/record", "", Switch("is_on"), Text("name", 64, doc="empty: none")),

@@ -190,6 +190,20 @@ GENERATION = (
         in_patterns=False,
     ),
     Entry(
+        "gen/infill",
+        "Make bars anew between the others, under the present controls: of those to come, or of "
+        "the last ones, which are played again. Only with a model of masked codes (MAGNeT).",
+        (
+            Whole("first", 1, 64, unit="bars", doc="counted from 1, where it takes effect"),
+            Whole("last", 1, 64, unit="bars", doc="the last bar that is made anew"),
+            Whole("bars", 0, 64, unit="bars", default=0, doc="played again; 0: those to come"),
+        ),
+        HEARD,
+        when=WHEN_BAR,
+        needs_model=True,
+        in_patterns=False,
+    ),
+    Entry(
         "gen/freeze",
         "Repeat the last bars (1) until let go (0).",
         (Switch("is_on"), BARS),

@@ -52,10 +52,11 @@ PARAMETERS: dict[str, Argument] = {
         Number("lead_ms", 100, 20000, unit="ms", default=2000.0, doc="how far to run ahead"),
         Whole("context_bars", 1, 64, unit="bars", default=4, doc="bars kept when the window rolls"),
         Whole("lock", 0, 1, default=1, doc="bring what is heard onto the session's beats (1)"),
+        Whole("ask_tempo", 0, 1, default=1, doc="add the tempo to prompts, if the model needs it"),
     )
 }
 
-LEAD_PARAMETERS = ("lead_ms", "context_bars", "lock")
+LEAD_PARAMETERS = ("lead_ms", "context_bars", "lock", "ask_tempo")
 
 WHEN = WhenArgument("when", default=NOW, doc="now, beat, bar, or n: next multiple of n bars")
 WHEN_BAR = WhenArgument(

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from musicgen_rt.commands import hush_libraries, reports_errors
 from musicgen_rt.errors import ParameterError, UnsupportedError
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.live.score import PARAMETERS
-from musicgen_rt.offline.recipe import NUMBERS, Prompt
+from musicgen_rt.offline.recipe import NUMBERS
 
 if TYPE_CHECKING:
     from musicgen_rt.commands.progress import AudioProgress
@@ -42,7 +43,17 @@ _WITHOUT_DEFAULT = (
     "loudness_lufs",
     "threads",
 )
-_PLAIN_VALUES = ("model", "seconds", "negative", "device", "weights", "compile", "includes_given")
+_PLAIN_VALUES = (
+    "model",
+    "seconds",
+    "negative",
+    "device",
+    "weights",
+    "compile",
+    "includes_given",
+    "rescorer",
+    "asks_tempo",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +102,13 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
         "weight; for a text that ends so, give the weight too: '16th hats 4:4:1'",
     )
     group.add_argument("--negative", metavar="TEXT", help="what to move away from")
+    group.add_argument(
+        "--ask-tempo",
+        dest="asks_tempo",
+        action=argparse.BooleanOptionalAction,
+        help="add --bpm and the metre to prompts, if the model is not told the beats (default: "
+        "yes)",
+    )
     group.add_argument("--melody", type=Path, metavar="FILE", help="MIDI or audio to follow")
     group.add_argument("--melody-once", action="store_true", help="do not repeat the melody")
     group.add_argument(
@@ -132,6 +150,11 @@ def _add_numbers(parser: argparse.ArgumentParser) -> None:
     for name, option in _RECIPE_NUMBERS.items():
         kind = int if NUMBERS[name].is_whole else float
         group.add_argument(option, dest=name, type=kind, metavar="N", help=_doc(name))
+    group.add_argument(
+        "--rescorer",
+        metavar="DIR|ID",
+        help="a MusicGen of the same codec that judges along what a MAGNeT makes",
+    )
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")
     group.add_argument("--weights", metavar="NAME", help="auto, fp32, bf16, fp16, int8 or int4")
     group.add_argument(
@@ -207,6 +230,7 @@ def job_from(args: argparse.Namespace) -> Job:
         values |= _song_values(args)
     if args.from_sidecar is None:
         values.setdefault("model", DEFAULT_MODEL)
+        values.setdefault("asks_tempo", True)
     if args.prompt is not None:
         values["prompts"] = tuple(parse_prompt(text) for text in args.prompt)
     values["attributes"] = dict(_attribute(text) for text in args.attribute or ())
@@ -240,7 +264,7 @@ def parse_prompt(argument: str) -> Prompt:
 
 def _song_values(args: argparse.Namespace) -> dict[str, Any]:
     """The song, and the checkpoint that it names unless another one is asked for."""
-    from musicgen_rt.offline.song_file import read_song
+    from musicgen_rt.live.song_file import read_song
 
     for name in ("seconds", "melody", "from_sidecar"):
         if getattr(args, name) is not None:

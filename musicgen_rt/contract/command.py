@@ -24,13 +24,15 @@ class Command:
     """One request.
 
     `id` is unique within a daemon's life and comes back in the answer. `frame` counts session
-    frames: codec frames of what is heard, from the daemon's start on, never reused.
+    frames: codec frames of what is heard, from the daemon's start on, never reused. `sample` is the
+    same moment to the session's sample, where that matters: a line between two frames.
     """
 
     id: int
     name: str
     args: tuple[Argument, ...] = ()
     frame: int | None = None
+    sample: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The command as a message for a `Pipe`."""
@@ -40,6 +42,7 @@ class Command:
             "name": self.name,
             "args": list(self.args),
             "frame": self.frame,
+            "sample": self.sample,
         }
 
     @classmethod
@@ -57,9 +60,10 @@ class Command:
             raise ParameterError(f"{name}: expected a list of at most {MAX_ARGUMENTS} arguments")
         if not all(isinstance(arg, Argument) for arg in args):
             raise ParameterError(f"{name}: expected texts and numbers as arguments, got {args!r}")
-        if not _is_whole(identity) or not (frame is None or _is_whole(frame)):
-            raise ParameterError(f"{name}: expected whole numbers for id and frame")
-        return cls(identity, name, tuple(args), frame)
+        places = (frame, sample := value.get("sample"))
+        if not _is_whole(identity) or not all(one is None or _is_whole(one) for one in places):
+            raise ParameterError(f"{name}: expected whole numbers for id, frame and sample")
+        return cls(identity, name, tuple(args), frame, sample)
 
 
 def _is_whole(value: object) -> bool:

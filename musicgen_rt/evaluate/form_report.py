@@ -17,9 +17,9 @@ from musicgen_rt.errors import ParameterError
 from musicgen_rt.evaluate.form_features import BarFeatures, bar_features, similarity
 from musicgen_rt.evaluate.form_pulse import OnsetStrength, fit_beats
 from musicgen_rt.evaluate.form_sections import recall_figures, section_similarity
+from musicgen_rt.live.song_plan import PlacedSection, SongPlan, compile_song
 from musicgen_rt.offline.loudness import LoudnessMeter
 from musicgen_rt.offline.sidecar import read_sidecar, sidecar_path
-from musicgen_rt.offline.song_plan import PlacedSection, SongPlan, compile_song
 
 SCHEMA = "musicgen-rt evaluate form 1"
 Samples = NDArray[np.float32]
@@ -115,11 +115,7 @@ def hear_form(song: RenderedSong) -> Form:
 def form_report(form: Form, watch: Watch) -> dict[str, Any]:
     """The report as a value for JSON."""
     song = form.song
-    recalls = {
-        "both": recall_figures(form.sections, song.sections),
-        "chroma": recall_figures(section_similarity(form.chroma, song.sections), song.sections),
-        "timbre": recall_figures(section_similarity(form.timbre, song.sections), song.sections),
-    }
+    recalls = recalls_of(form)
     onsets = OnsetStrength.of(song.samples, song.rate_hz)
     rows = []
     for index, section in enumerate(song.sections):
@@ -138,13 +134,10 @@ def form_report(form: Form, watch: Watch) -> dict[str, Any]:
             "names": [section.name for section in song.sections],
             "both": form.sections.round(4).tolist(),
         },
-        "recalls": {
-            name: [{**asdict(one), "is_closer": one.is_closer} for one in figures]
-            for name, figures in recalls.items()
-        },
+        "recalls": recalls,
         "summary": {
             "recalls": len(recalls["both"]),
-            "recalls_closer": sum(one.is_closer for one in recalls["both"]),
+            "recalls_closer": sum(one["is_closer"] for one in recalls["both"]),
             "loudness_spread_db": max(loudness) - min(loudness) if loudness else None,
             "bar_level_drift_db_a_minute": _drift(form),
             "sections_with_a_pulse": len(clear),
@@ -152,6 +145,22 @@ def form_report(form: Form, watch: Watch) -> dict[str, Any]:
             "late_worst_ms": _worst(clear, "late_ms"),
             "bar_line_error_worst_ms": max(row["bar_line_error_ms"] for row in rows),
         },
+    }
+
+
+def recalls_of(form: Form) -> dict[str, list[dict[str, Any]]]:
+    """How alike recalled sections and their first statements are: in both, chroma, timbre."""
+    alike = {
+        "both": form.sections,
+        "chroma": section_similarity(form.chroma, form.song.sections),
+        "timbre": section_similarity(form.timbre, form.song.sections),
+    }
+    return {
+        name: [
+            {**asdict(one), "is_closer": one.is_closer}
+            for one in recall_figures(values, form.song.sections)
+        ]
+        for name, values in alike.items()
     }
 
 

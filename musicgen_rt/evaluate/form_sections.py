@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicgen_rt.offline.song_plan import PlacedSection
+from musicgen_rt.live.song_plan import PlacedSection
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Carries a command out at a session frame; what it returns goes into the answer.
+# Carries a command out at a session frame; what it returns goes into the answer, "frame" among it
+# where it is heard from another one on.
 Run = Callable[[int], Mapping[str, Any] | None]
 
 
@@ -22,6 +23,11 @@ class Action:
     run: Run
     identity: int | None
     frame: int | None = None
+    # Where it is to be heard to the sample, from `frame` on: music that is made under it may not be
+    # heard before, and what was made before it is.
+    sample: int | None = None
+    # Whether the old music up to that sample is made first; open until `frame` is reached.
+    is_waiting: bool | None = field(default=None, init=False)
     is_jump: bool = False
     # A jump that waits for no bar line, nor for its turn.
     is_urgent: bool = False

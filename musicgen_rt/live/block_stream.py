@@ -86,6 +86,24 @@ class BlockStream(TokenStream):
         if self._block is not None and frame <= self._block.since:
             self._block = None
 
+    def coming(self, first_frame: int, frame: int) -> np.ndarray:
+        """Codes [K, T] from `first_frame` on as they are, or will be if nothing changes.
+
+        They end with the block that holds `frame`, or with the next change of the controls in it.
+        The stream stays where it is. Raises NonFiniteError, and HistoryError for frames that are
+        forgotten.
+        """
+        cursor, block = self._cursor, self._block
+        try:
+            self.advance(max(0, frame + 1 - cursor))
+            if (ahead := self._block) is not None and ahead.since < self._cursor < ahead.end:
+                end = self._next_change(self._cursor - 1, ahead.end)
+                self.advance(max(0, end - self._cursor))
+            return self.store.frames(first_frame, self._cursor)
+        finally:
+            self.rollback(cursor)
+            self._block = block
+
     def steps_to_return(self, frame: int) -> int:
         """None: the frames before the one returned to are only read."""
         return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.asked_tempo import TEMPO_WORDS, with_words
 from musicgen_rt.live.placed_melody import PlacedMelody
 from musicgen_rt.live.sampling import SamplingParameters
 from musicgen_rt.live.score import NUM_SLOTS, Score
@@ -20,7 +21,7 @@ from musicgen_rt.model.frame_conditioning import (
 )
 
 # Changes of these make other rows or another prefix.
-STRUCTURE_KEYS = ("prompt/", "weight/", "negative", "melody", "cfg")
+STRUCTURE_KEYS = ("prompt/", "weight/", "negative", "melody", "cfg", TEMPO_WORDS)
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,12 @@ def _rows(
 
 def _prompts(score: Score, frame: int) -> list[tuple[str, str | None, float]]:
     """(name, text, weight) of the live slots, in order of slots."""
-    prompts = []
+    prompts: list[tuple[str, str | None, float]] = []
+    words = score.at(TEMPO_WORDS, frame)
     for slot in range(NUM_SLOTS):
         text, weight = score.at(f"prompt/{slot}", frame), score.at(f"weight/{slot}", frame)
         if text is not None and weight != 0.0:
-            prompts.append((f"prompt/{slot}", text, weight))
+            prompts.append((f"prompt/{slot}", with_words(text, words), weight))
     return prompts
 
 

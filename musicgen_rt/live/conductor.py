@@ -52,6 +52,7 @@ class Conductor:
             self._pending.remove(jump)
             self._jump(jump)
             self._change()
+        self._tell_song()
 
     def frames_allowed(self) -> int | None:
         """How many frames may be made before something else is due; None for any number."""
@@ -59,9 +60,14 @@ class Conductor:
         for action in self._pending:
             if action.frame is None:
                 continue
-            frame = action.frame + (player.settle_frames if action.is_jump else 0)
+            frame = action.frame
+            if action.is_jump or action.is_waiting:
+                frame += self._settling_frames(action)
             if frame > player.next_frame:
                 allowed.append(frame - player.next_frame)
+        due = self.stage.song.due_frame
+        if due is not None and due > player.engine.next_frame:
+            allowed.append(due - player.engine.next_frame)
         return min(allowed, default=None)
 
     def frames_wanted_to(self) -> int | None:
@@ -81,13 +87,34 @@ class Conductor:
         targets = {id(a): self._target(a, free) for a in due}
         first = min(targets.values())
         if first < player.next_frame and not all(action.is_unheard() for action in due):
-            player.go_back(first)
+            samples = [action.sample for action in due if targets[id(action)] == first]
+            exact = [sample for sample in samples if sample is not None]
+            player.go_back(first, min(exact) if len(exact) == len(samples) else None)
         for action in sorted(due, key=lambda one: targets[id(one)]):
             self._pending.remove(action)
             self._run(action, targets[id(action)])
             if action.frame is None:
                 self._last_free = (player.splice, targets[id(action)])
         self.stage.melody.tell()
+
+    def _tell_song(self) -> None:
+        """Let the song go on if its next section is due, and tell what has come of it."""
+        news, player = self.stage.song.poll(), self.stage.player
+        if news is None:
+            return
+        section = news.section
+        frame = max(player.session_frame_of(news.frame), player.splice.session_frame)
+        fields: dict[str, object] = {"section": None, "frame": frame}
+        if section is not None:
+            fields |= {"section": section.name, "number": news.number, "bars": section.bars}
+        if section is not None and news.moves_clock:
+            fields |= {
+                "bpm": section.bpm,
+                "beats_per_bar": section.beats_per_bar,
+                "transition_beats": section.transition_bars * section.beats_per_bar,
+            }
+        self._outbox.send("song", **fields)
+        self._outbox.send("state", **self.stage.controls())
 
     def _free_frame(self) -> int:
         """Where a change without a frame begins.
@@ -103,7 +130,21 @@ class Conductor:
         return min(max(free, frame), player.next_frame)
 
     def _is_due(self, action: Action) -> bool:
-        return action.frame is None or action.frame <= self.stage.player.next_frame
+        player = self.stage.player
+        if action.frame is None:
+            return True
+        past_frames = player.next_frame - action.frame
+        if past_frames < 0 or action.sample is None:
+            return past_frames >= 0
+        if action.is_waiting is None:
+            action.is_waiting = player.can_go_back and player.frozen is None
+        is_settled = past_frames >= self._settling_frames(action) and not player.writer.is_holding
+        return is_settled or not action.is_waiting
+
+    def _settling_frames(self, action: Action) -> int:
+        """How many frames must follow an action's frame for the sound before it to be complete."""
+        into_frame = action.sample is not None
+        return self.stage.player.settle_frames + into_frame
 
     def _target(self, action: Action, free: int) -> int:
         frame = free if action.frame is None else max(action.frame, free)
@@ -138,17 +179,19 @@ class Conductor:
 
     def _run(self, action: Action, frame: int) -> bool:
         try:
-            detail = action.run(frame) or {}
+            detail = dict(action.run(frame) or {})
         except MusicgenRTError as error:
             if action.is_answered:
                 self._outbox.error("engine", f"{action.name}: {error}", frame)
             else:
                 self._outbox.failed(action.identity, str(error))
             return False
-        self._answer(action, frame, **detail)
+        self._answer(action, detail.pop("frame", frame), **detail)
         return True
 
     def _answer(self, action: Action, frame: int, **detail: object) -> None:
         if not action.is_answered:
             action.is_answered = True
+            if action.sample is not None and frame == action.frame:
+                frame = round(action.sample / self.stage.player.hop_samples)
             self._outbox.applied(action.identity, frame, **detail)

@@ -9,6 +9,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 
 from musicgen_rt.errors import ParameterError, PromptError, UnsupportedError
+from musicgen_rt.live.asked_tempo import TEMPO_WORDS
 from musicgen_rt.live.melody import Melody
 from musicgen_rt.live.score import NUM_SLOTS, PARAMETERS, WEIGHT
 from musicgen_rt.model.config import LMConfig, ModelConfig
@@ -137,7 +138,7 @@ def checked_value(key: str, value: Any, config: ModelConfig) -> Any:
         return attribute_edits(name, value, config)[0].value
     if key == "roll":
         return checked_roll(value)
-    if key != "negative" and control != "prompt":
+    if key not in ("negative", TEMPO_WORDS) and control != "prompt":
         raise ParameterError(f"control {key!r}: this version does not know it")
     if control == "prompt":
         checked_slot(int(name))

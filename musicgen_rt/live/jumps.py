@@ -1,4 +1,4 @@
-"""Jumps of the music: undo, retry, loops, other sessions, and beyond a hole. All are splices.
+"""Jumps: undo, retry, infill, loops, other sessions, and beyond a hole. All are splices.
 
 Frames are session frames, on a bar line as a rule; what is heard before them is settled. The stream
 has been made some frames beyond them, so that the sound before the jump is complete. Each function
@@ -12,6 +12,7 @@ import math
 from musicgen_rt.errors import HistoryError, ParameterError
 from musicgen_rt.live.controls import parameter_edits
 from musicgen_rt.live.frozen_loop import LoopPlace, copied_loop
+from musicgen_rt.live.infill import around_hole, fill_hole
 from musicgen_rt.live.player import Player
 from musicgen_rt.live.session import Session
 
@@ -51,6 +52,32 @@ def restart(player: Player, stream_frame: int, frame: int, seed: int) -> None:
     player.engine.move_controls(source, stream_frame)
     player.engine.apply(parameter_edits("seed", seed, 0), stream_frame)
     _go_on(player, stream_frame, frame, is_far)
+
+
+def infill(player: Player, bars: range, of_bars: int, frame: int, seed: int) -> int:
+    """From `frame` on play the last `of_bars` bars again, with `bars` of them made anew.
+
+    With 0 they are bars of what is to come. Bars count from 0. What is new is made under the
+    controls that stand at `frame`. Returns the frame from which the new ones are heard. Raises
+    UnsupportedError, and HistoryError for what is forgotten or not within a window's reach.
+    """
+    engine, timeline = player.engine, player.engine.timeline
+    assert timeline is not None
+    here = player.stream_frame_of(frame)
+    target = _bars_back(player, of_bars, frame) if of_bars else here
+    bar = timeline.bar_at(target + 1)  # rounding may have put it a frame before its line
+    if timeline.bar_start_frame(bar) < target - 1:
+        bar += 1
+    first = max(target, timeline.bar_start_frame(bar + bars.start))
+    end = timeline.bar_start_frame(bar + bars.stop)
+    stays = _is_on_the_grid(player, target, frame)
+    fixed = around_hole(engine, first, end, None if stays else target)
+    if first < here:
+        engine.move_controls(here, first)
+    fill_hole(engine, first, fixed)
+    engine.apply(parameter_edits("seed", seed, 0), first)
+    replay(player, target, frame)
+    return frame + first - target
 
 
 def freeze(player: Player, bars: int, frame: int) -> None:

@@ -200,14 +200,22 @@ class Player:
 
     # Changes
 
-    def go_back(self, frame: int) -> None:
-        """Make `frame` the next one to be decided, if it is not yet. Raises HistoryError."""
+    def go_back(self, frame: int, heard_from: int | None = None) -> None:
+        """Make `frame` the next one to be decided, if it is not yet. Raises HistoryError.
+
+        What is made anew is heard from the first sample that differs on, which is some frames
+        earlier: finer codebooks and the decoder look ahead. With `heard_from` it is heard in full
+        from that session sample on, and not before the crossfade into it.
+        """
         stream_frame = self._open_frame_of(frame)
         if stream_frame >= self.engine.next_frame:
             return
         self.engine.rollback(stream_frame)
         heard_at = round(self.beats.map.to_session(self.engine.next_sample))
         self.beats.rewind(self.engine.next_sample)
+        if heard_from is not None:
+            faded_from = min(heard_from - self.writer.fade_samples, self.writer.end_sample)
+            heard_at = max(heard_at, faded_from)
         if self.frozen is None:
             self._redirect(heard_at)
 

@@ -7,15 +7,46 @@ model's, which needs one pass over the whole sequence for all of its tokens.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from musicgen_rt.errors import UnsupportedError
+from musicgen_rt.live.block_stream import BlockStream
+from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.masked_decoder import Rescorer
 from musicgen_rt.live.token_store import UNKNOWN
 from musicgen_rt.model.config import ModelConfig
 from musicgen_rt.model.delay_pattern import apply_delay
 from musicgen_rt.model.kv_cache import CrossCache, KVCache
 from musicgen_rt.model.musicgen import MusicGen
+
+
+def require_rescorer(mine: ModelConfig, source: str, judged: ModelConfig) -> None:
+    """Raise UnsupportedError unless a model can judge, and the other one be judged by it."""
+    if judged.magnet is None:
+        raise UnsupportedError(
+            "a rescorer judges what a model of masked codes makes: load a MAGNeT, or leave it out"
+        )
+    same_codes = (mine.lm.num_codebooks, mine.lm.vocab_size, mine.sampling_rate_hz) == (
+        judged.lm.num_codebooks,
+        judged.lm.vocab_size,
+        judged.sampling_rate_hz,
+    )
+    if mine.kind != "text" or mine.magnet is not None or not same_codes:
+        raise UnsupportedError(
+            f"{source} cannot rescore: expected a text MusicGen with "
+            f"{judged.lm.num_codebooks} codebooks of {judged.lm.vocab_size} at "
+            f"{judged.sampling_rate_hz} Hz, as the model it judges"
+        )
+
+
+def let_judge(engine: Engine, rescorer: Rescorer) -> None:
+    """From now on, until the engine begins another session, `rescorer` judges what it makes."""
+    stream = engine.session.stream
+    assert isinstance(stream, BlockStream)  # `require_rescorer` has seen to it
+    stream.decoder = replace(stream.decoder, rescorer=rescorer)
 
 
 class MusicGenRescorer:
@@ -26,21 +57,10 @@ class MusicGenRescorer:
 
         Raises UnsupportedError for a model that is not a text MusicGen over the same codes.
         """
-        mine, theirs = model.config, judged
-        same_codes = (mine.lm.num_codebooks, mine.lm.vocab_size, mine.sampling_rate_hz) == (
-            theirs.lm.num_codebooks,
-            theirs.lm.vocab_size,
-            theirs.sampling_rate_hz,
-        )
-        if mine.kind != "text" or mine.magnet is not None or not same_codes:
-            raise UnsupportedError(
-                f"{model.source} cannot rescore: expected a text MusicGen with "
-                f"{theirs.lm.num_codebooks} codebooks of {theirs.lm.vocab_size} at "
-                f"{theirs.sampling_rate_hz} Hz, as the model it judges"
-            )
+        require_rescorer(model.config, model.source, judged)
         self._lm = model.lm
         self._cross = CrossCache.allocate(
-            mine.lm, 1, model.text.default_capacity, self._lm.dtype, self._lm.device
+            model.config.lm, 1, model.text.default_capacity, self._lm.dtype, self._lm.device
         )
         if prompt is not None:
             states = self._lm.conditioning.text_states(

@@ -1,4 +1,4 @@
-"""What commands act on: the player, the melody, and the sessions that can be begun."""
+"""What commands act on: the player, the melody, the song, and sessions that can be begun."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live import jumps, sessions, take
-from musicgen_rt.live.controls import can_follow
+from musicgen_rt.live.asked_tempo import TEMPO_WORDS, is_told_beats, tempo_words
+from musicgen_rt.live.controls import Edit, can_follow
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody_keeper import MelodyKeeper
 from musicgen_rt.live.melody_state import MelodyState
@@ -20,6 +21,7 @@ from musicgen_rt.live.model_identity import model_identity
 from musicgen_rt.live.player import Clock, Player
 from musicgen_rt.live.score import NUM_SLOTS, PARAMETERS, Score
 from musicgen_rt.live.session import Session
+from musicgen_rt.live.song_keeper import SongKeeper
 from musicgen_rt.model.codec_frames import ENCODER_LOOKAHEAD_FRAMES
 
 # How much is kept at a roll is told by a message of its own.
@@ -42,7 +44,10 @@ class Stage:
     ) -> None:
         self.player = Player(engine, buffer, timeline, clock)
         self.melody = MelodyKeeper(engine)
+        self.song = SongKeeper(engine, self.melody)
         self.identity = model_identity(engine.model)
+        # Whether prompts ask for the tempo, where the model is not told the beats.
+        self.asks_tempo = True
 
     @property
     def engine(self) -> Engine:
@@ -51,15 +56,26 @@ class Stage:
     def use(self, engine: Engine) -> None:
         """Go on with another engine, a session of which is to be begun."""
         self.player.use(engine)
-        self.melody.engine = engine
+        self.melody.engine = self.song.engine = engine
         self.identity = model_identity(engine.model)
 
     def set_timeline(self, timeline: Timeline, frame: int) -> None:
         """The session's timeline, which differs from the one before from `frame` on."""
         player = self.player
         player.set_timeline(timeline, frame)
+        self.ask_tempo(frame)
         if player.frozen is None:
             self.melody.lay_again(max(player.stream_frame_of(frame), self.engine.next_frame))
+
+    def ask_tempo(self, frame: int) -> None:
+        """Let prompts ask for the tempo that the session has, or is going to, from `frame` on."""
+        player, score = self.player, self.engine.session.stream.score
+        before, words = score.target_at(TEMPO_WORDS, player.stream_end), None
+        if self.asks_tempo and not is_told_beats(self.engine.model.config):
+            last = player.timeline.segments[-1]
+            words = tempo_words(last.bpm, last.beats_per_bar, before)
+        if words != before:
+            player.apply([Edit(TEMPO_WORDS, words)], max(frame, player.next_frame))
 
     # Jumps: from `frame` on
 
@@ -69,25 +85,35 @@ class Stage:
         """Play what a session makes from one of its frames on, with that melody or the present."""
         if melody is None and self.engine.timeline is not None:
             melody = self.melody.lifted(self.player.stream_frame_of(frame))
+        self.song.leave()
         jumps.begin(self.player, session, stream_frame, frame)
+        self.ask_tempo(frame)
         self.melody.begin(melody or MelodyState(), stream_frame)
 
     def undo(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
         jumps.undo(self.player, bars, frame)
+        self.ask_tempo(frame)
         self.melody.go_back(self.player.splice.stream_frame)
+        self.song.go_back(self.player.splice.stream_frame)
 
     def retry(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
         melody = self.melody.lifted(self.player.stream_frame_of(frame))
         jumps.retry(self.player, bars, frame, self.next_seed())
         self.melody.put_down(melody, self.player.splice.stream_frame)
+        self.song.take_along(self.player.splice.stream_frame)
+
+    def infill(self, bars: range, of_bars: int, frame: int) -> int:
+        """Where the new bars are heard. Raises UnsupportedError, HistoryError."""
+        return jumps.infill(self.player, bars, of_bars, frame, self.next_seed())
 
     def restart(self, stream_frame: int, frame: int) -> None:
         """Play something else after a frame of the stream. Raises HistoryError."""
         melody = self.melody.lifted(self.player.stream_frame_of(frame))
         jumps.restart(self.player, stream_frame, frame, self.next_seed())
         self.melody.put_down(melody, stream_frame)
+        self.song.take_along(stream_frame)
 
     def next_seed(self) -> int:
         """Another seed, always the same one after the present one."""

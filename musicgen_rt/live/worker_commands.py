@@ -10,6 +10,7 @@ from musicgen_rt.contract.command import Command
 from musicgen_rt.errors import ParameterError
 from musicgen_rt.live import jumps, take
 from musicgen_rt.live.action import Action, Run
+from musicgen_rt.live.asked_tempo import LONGEST_WORDS, is_told_beats, with_words
 from musicgen_rt.live.controls import (
     Edit,
     attribute_edits,
@@ -20,8 +21,11 @@ from musicgen_rt.live.controls import (
     require_melody_ability,
     weight_edits,
 )
+from musicgen_rt.live.infill import require_infill
 from musicgen_rt.live.melody_plan import read_melody
 from musicgen_rt.live.melody_state import MelodyState
+from musicgen_rt.live.song_edits import recall_edits
+from musicgen_rt.live.song_file import read_song
 from musicgen_rt.live.stage import Stage
 
 MAX_BARS = 1024
@@ -42,11 +46,15 @@ def prepare(command: Command, stage: Stage) -> Action:
     except TypeError as error:
         raise ParameterError(f"{command.name} with {list(command.args)!r}: {error}") from error
     is_unheard = _UNHEARD.get(command.name, _always_heard)
+    frame, sample = command.frame, command.sample
+    if sample is not None and group is _CHANGES:
+        frame = sample // stage.player.hop_samples
     return Action(
         command.name,
         run,
         command.id,
-        command.frame,
+        frame,
+        sample if group is _CHANGES else None,
         is_jump=group is _JUMPS,
         is_urgent=command.name == "gen/panic",
         is_unheard=lambda: is_unheard(stage),
@@ -62,7 +70,8 @@ def _edits(stage: Stage, edits: list[Edit]) -> Run:
 
 def _prompt_set(stage: Stage, slot: int, text: str, weight: float, ramp_frames: int = 0) -> Run:
     edits = prompt_edits(slot, text, weight, ramp_frames)
-    stage.engine.parts.conditions.check(text)
+    words = None if is_told_beats(stage.engine.model.config) else LONGEST_WORDS
+    stage.engine.parts.conditions.check(with_words(text, words))
     return _edits(stage, edits)
 
 
@@ -185,6 +194,15 @@ def _retry(stage: Stage, bars: int) -> Run:
     return lambda frame: stage.retry(bars, frame)
 
 
+def _infill(stage: Stage, first_bar: int, last_bar: int, of_bars: int) -> Run:
+    """Bars `first_bar` to `last_bar`, counted from 1 and both included."""
+    require_infill(stage.engine.model.config)
+    of_bars = checked_whole("bars", of_bars, 0, MAX_BARS)
+    last = checked_whole("last", last_bar, 1, of_bars or MAX_BARS)
+    bars = range(checked_whole("first", first_bar, 1, last) - 1, last)
+    return lambda frame: {"frame": stage.infill(bars, of_bars, frame)}
+
+
 def _freeze(stage: Stage, is_on: int, bars: int = 1) -> Run:
     bars = checked_whole("bars", bars, 1, MAX_BARS)
     if is_on:
@@ -203,21 +221,40 @@ def _bank_load(stage: Stage, path: str) -> Run:
 
 
 def _bank_recall(stage: Stage, path: str) -> Run:
-    """The bank's bars in front of all windows from a frame on, the first of which is begun there.
-
-    Little of what was just played stays in that one, so that the bank's music leads.
-    """
+    """The bank's bars in front of all windows from a frame on, the first of which begins there."""
     memory = take.memory(stage.engine, take.load(Path(path)), stage.identity)
 
     def run(frame: int) -> None:
         player = stage.player
         score = stage.engine.session.stream.score
         usual = score.target_at("context_bars", player.stream_frame_of(frame))
-        here = [Edit("memory", memory), Edit("roll", True), Edit("context_bars", 1)]
-        player.apply(here, frame)
-        player.apply([Edit("context_bars", usual)], frame + 1)
+        here, next_frame = recall_edits(usual)
+        player.apply([Edit("memory", memory), *here], frame)
+        player.apply(list(next_frame), frame + 1)
 
     return run
+
+
+def _song_load(stage: Stage, path: str) -> Run:
+    song = read_song(Path(path)).song
+    stage.song.check(song)
+    # At once: what was sent right after it may name its sections.
+    stage.song.load(song)
+    return lambda _: {"sections": len(song.sections), "bars": song.bars}
+
+
+def _song_section(stage: Stage, name: str | None = None) -> Run:
+    index = stage.song.index(name)
+    return lambda frame: stage.song.begin(index, _undecided_frame(stage, frame))
+
+
+def _song_stop(stage: Stage) -> Run:
+    return lambda frame: stage.song.stop(_undecided_frame(stage, frame))
+
+
+def _undecided_frame(stage: Stage, frame: int) -> int:
+    """The stream's frame heard at a frame, or the next one that it makes."""
+    return max(stage.player.stream_frame_of(frame), stage.engine.next_frame)
 
 
 def _bank_forget(stage: Stage) -> Run:
@@ -262,10 +299,15 @@ _CHANGES: Mapping[str, Builder] = {
     "bank/save": _bank_save,
     "bank/recall": _bank_recall,
     "bank/forget": _bank_forget,
+    "song/load": _song_load,
+    "song/play": _song_section,
+    "song/section": _song_section,
+    "song/stop": _song_stop,
 }
 _JUMPS: Mapping[str, Builder] = {
     "gen/undo": _undo,
     "gen/retry": _retry,
+    "gen/infill": _infill,
     "gen/freeze": _freeze,
     "gen/continue": _continue,
     "gen/panic": _panic,
@@ -289,4 +331,5 @@ _UNHEARD: Mapping[str, Callable[[Stage], bool]] = {
     "melody/note_off": _nobody_follows,
     "melody/loop_bars": lambda _: True,
     "bank/save": lambda _: True,
+    "song/load": lambda _: True,
 }

@@ -178,6 +178,8 @@ class WorkerLoop:
         stage = self.conductor.stage
         stage.player.pace.set_lead(round(message["lead_ms"]))
         stage.player.beats.is_on = bool(message.get("lock", True))
+        stage.asks_tempo = bool(message.get("ask_tempo", True))
+        stage.ask_tempo(stage.player.next_frame)
         bars = message.get("context_bars")
         if bars is not None:
             edits = parameter_edits("context_bars", bars, 0)

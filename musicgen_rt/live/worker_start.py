@@ -41,6 +41,7 @@ class StartSettings:
     lead_ms: int = DEFAULT_LEAD_MS
     context_bars: int | None = None
     is_locked: bool = True
+    asks_tempo: bool = True
     state: tuple[Command, ...] = ()
     resume_folder: Path | None = None
     is_resume: bool = False
@@ -64,6 +65,7 @@ class StartSettings:
                 lead_ms=round(lead.get("lead_ms") or DEFAULT_LEAD_MS),
                 context_bars=lead.get("context_bars"),
                 is_locked=bool(lead.get("lock", True)),
+                asks_tempo=bool(lead.get("ask_tempo", True)),
                 state=tuple(Command.from_json(one) for one in message.get("state") or ()),
                 resume_folder=None if folder is None else Path(folder),
                 is_resume=bool(message.get("is_resume")),
@@ -87,6 +89,7 @@ def set_stage(
     stage = Stage(engine, buffer, settings.timeline, clock)
     stage.player.pace.set_lead(settings.lead_ms)
     stage.player.beats.is_on = settings.is_locked
+    stage.asks_tempo = settings.asks_tempo
     frame = stage.player.first_bar()
     is_resumed = settings.is_resume and _resume(settings, stage, frame, outbox)
     if not is_resumed:

@@ -7,7 +7,7 @@ of masked codes hears both sides of the hole, as many frames of each as its wind
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from musicgen_rt.live.build import EngineOptions
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.infill import require_infill
 from musicgen_rt.live.masked_decoder import Rescorer
-from musicgen_rt.live.rescorer import MusicGenRescorer
+from musicgen_rt.live.rescorer import MusicGenRescorer, let_judge, require_rescorer
 from musicgen_rt.live.token_store import UNKNOWN
 from musicgen_rt.model.checkpoint import read_config
 from musicgen_rt.model.hub import resolve
@@ -94,6 +94,8 @@ def run_infill(job: InfillJob) -> Samples:
     first = round(job.stretch.first_seconds * rate_hz)
     end = round(job.stretch.end_seconds * rate_hz)
     _check_hole(first, end, samples.shape[1] // hop, config.window_frames, rate_hz)
+    if job.rescorer is not None:
+        require_rescorer(read_config(resolve(job.rescorer)), job.rescorer, config)
     model = MusicGen.load(str(folder), device=job.device, weights=job.weights)
     rescorer = None
     if job.rescorer is not None:
@@ -118,7 +120,8 @@ def fill_recording(
     engine = Engine(model, EngineOptions(text_capacity=model.text.default_capacity))
     stream = engine.session.stream
     assert isinstance(stream, BlockStream)  # require_infill has seen to it
-    stream.decoder = replace(stream.decoder, rescorer=rescorer)
+    if rescorer is not None:
+        let_judge(engine, rescorer)
     for name, value in parameters.items():
         engine.set_parameter(name, value)
     if prompt is not None:

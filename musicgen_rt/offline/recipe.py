@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from musicgen_rt.contract.timeline import BEATS_PER_BAR_RANGE, BPM_RANGE
 from musicgen_rt.errors import ParameterError
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.live.score import PARAMETERS, WEIGHT, Parameter
+from musicgen_rt.live.song import MAX_SECONDS, Song
 from musicgen_rt.offline.given_frames import GivenFrames
 
 if TYPE_CHECKING:
     from musicgen_rt.live.build import EngineOptions
     from musicgen_rt.live.melody import Melody
-    from musicgen_rt.offline.song import Song
 
 MAX_PROMPTS = 8
-MAX_SECONDS = 86_400.0
 # Prompts up to this length share one text capacity, and so the same sums.
 _TEXT_CAPACITY_STEP = 64
 
@@ -42,17 +42,9 @@ NUMBERS = {
     "loudness_lufs": Parameter(-16.0, -70.0, 0.0, "LUFS to bring the audio to"),
     "ceiling_dbtp": Parameter(-1.0, -40.0, 0.0, "dBTP that --loudness must not pass"),
 }
-_SWITCHES = ("includes_given", "compile")
+_SWITCHES = ("includes_given", "compile", "asks_tempo")
 # What a song says itself, section by section.
 _SAID_BY_SONG = ("prompts", "negative", "melody", "bpm", "beats_per_bar", "attributes")
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A text and its weight in the mix."""
-
-    text: str
-    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,9 @@ class Recipe:
     `parameters` holds those of the engine that differ from the checkpoint's defaults, among them
     the seed. `given` are frames to continue; `includes_given` puts their audio before the `seconds`
     of new audio. The melody and beat 0 begin with the new audio. A song takes the place of prompts,
-    melody, tempo and attributes, and its length that of `seconds`. None means: not used, or for
+    melody, tempo and attributes, and its length that of `seconds`. `rescorer` is a MusicGen that
+    judges what a MAGNeT makes, under the main prompt. With `asks_tempo` prompts name the tempo, if
+    the model is not told the beats. None means: not used, or for
     `threads`, `text_capacity` and the window that the renderer chooses.
 
     Raises ParameterError (PromptError for texts) naming the value and its range.
@@ -90,6 +84,8 @@ class Recipe:
     loudness_lufs: float | None = None
     ceiling_dbtp: float = NUMBERS["ceiling_dbtp"].default
     song: Song | None = None
+    rescorer: str | None = None
+    asks_tempo: bool = False
 
     def __post_init__(self) -> None:
         self._check_numbers()
@@ -107,6 +103,12 @@ class Recipe:
             text_capacity=self.text_capacity,
             compile_step=self.compile,
         )
+
+    @property
+    def main_prompt(self) -> str | None:
+        """The text that weighs most."""
+        main = max(self.prompts, key=lambda prompt: prompt.weight, default=None)
+        return None if main is None else main.text
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -131,7 +133,6 @@ class Recipe:
     def from_json(cls, value: Any) -> Recipe:
         """The inverse of `to_json`. Raises ParameterError for anything else."""
         from musicgen_rt.live.melody import Melody
-        from musicgen_rt.offline.song import Song
 
         try:
             values = dict(value)
@@ -171,8 +172,9 @@ class Recipe:
 
     def _check_kinds(self) -> None:
         """What a sidecar that was edited by hand may have got wrong."""
-        for name in ("model", "device", "weights"):
-            if not isinstance(getattr(self, name), str):
+        for name in ("model", "device", "weights", "rescorer"):
+            is_left_out = name == "rescorer" and self.rescorer is None
+            if not is_left_out and not isinstance(getattr(self, name), str):
                 raise ParameterError(f"{name} is {getattr(self, name)!r}: expected text")
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
@@ -184,6 +186,8 @@ class Recipe:
     def _check_combinations(self) -> None:
         if self.beats_per_bar is not None and self.bpm is None:
             raise ParameterError("beats_per_bar is given without bpm: expected both, or bpm alone")
+        if self.rescorer is not None and self.song is not None:
+            raise ParameterError("a rescorer judges under one prompt: leave out it, or the song")
         if len(self.prompts) > MAX_PROMPTS:
             raise ParameterError(f"{len(self.prompts)} prompts: expected at most {MAX_PROMPTS}")
         if self.song is not None:

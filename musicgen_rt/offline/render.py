@@ -17,14 +17,17 @@ import numpy.typing as npt
 import torch
 
 from musicgen_rt.errors import AudioFileError
+from musicgen_rt.live.asked_tempo import is_told_beats, tempo_words, with_words
 from musicgen_rt.live.chunk import Chunk
 from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.masked_decoder import Rescorer
+from musicgen_rt.live.rescorer import let_judge
+from musicgen_rt.live.song_plan import PlacedSection
+from musicgen_rt.live.song_play import SongPlayer
 from musicgen_rt.model.musicgen import MusicGen
 from musicgen_rt.offline.audio_file import AudioWriter, Samples
 from musicgen_rt.offline.loudness import SILENCE_DB, Normalisation, normalise_file
-from musicgen_rt.offline.recipe import Recipe, text_capacity_for
-from musicgen_rt.offline.song_plan import PlacedSection
-from musicgen_rt.offline.song_play import SongPlayer
+from musicgen_rt.offline.recipe import NUMBERS, Recipe, text_capacity_for
 from musicgen_rt.offline.staged_files import StagedFiles
 from musicgen_rt.offline.token_file import TokenWriter
 
@@ -110,7 +113,9 @@ def settled(recipe: Recipe, model: MusicGen) -> Recipe:
     """
     capacity = recipe.text_capacity
     if capacity is None:
-        lengths = [model.text.encode(text).shape[0] for text in recipe.texts]
+        words = _words(recipe, model)
+        texts = (with_words(text, words) for text in recipe.texts)
+        lengths = [model.text.encode(text).shape[0] for text in texts]
         capacity = text_capacity_for(max(lengths, default=0))
     options = replace(recipe, text_capacity=capacity).engine_options().settled(model)
     return replace(
@@ -129,11 +134,18 @@ def _tempo(recipe: Recipe, model: MusicGen) -> float | None:
     """The tempo asked for, or for a model with a clock the one that its main prompt asks for."""
     conditioning, reader = model.config.frame_conditioning, model.text_attributes
     has_clock = conditioning is not None and conditioning.clock is not None
-    if recipe.bpm is not None or not has_clock or reader is None or not recipe.prompts:
+    main = recipe.main_prompt
+    if recipe.bpm is not None or not has_clock or reader is None or main is None:
         return recipe.bpm
-    main = max(recipe.prompts, key=lambda prompt: prompt.weight)
-    bpm: float = reader.predict(main.text)["bpm"]
+    bpm: float = reader.predict(main)["bpm"]
     return bpm
+
+
+def _words(recipe: Recipe, model: MusicGen) -> str | None:
+    """The tempo as prompts ask for it; None where it is not known, or the model is told."""
+    if recipe.bpm is None or not recipe.asks_tempo or is_told_beats(model.config):
+        return None
+    return tempo_words(recipe.bpm, recipe.beats_per_bar or int(NUMBERS["beats_per_bar"].default))
 
 
 def begin(recipe: Recipe, model: MusicGen) -> Engine:
@@ -147,8 +159,9 @@ def begin(recipe: Recipe, model: MusicGen) -> Engine:
         engine.continue_codes(recipe.given.codes)
     for name, value in recipe.parameters.items():
         engine.set_parameter(name, value)
+    words = _words(recipe, model)
     for slot, prompt in enumerate(recipe.prompts):
-        engine.set_prompt(prompt.text, slot, weight=prompt.weight)
+        engine.set_prompt(with_words(prompt.text, words), slot, weight=prompt.weight)
     if recipe.negative is not None:
         engine.set_negative_prompt(recipe.negative)
     if recipe.melody is not None:
@@ -167,17 +180,21 @@ def render(
     audio: Path,
     tokens: Path | None = None,
     *,
+    rescorer: Rescorer | None = None,
     progress: Progress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Rendered:
     """Render to an audio file (.wav, .flac) and, if wanted, the tokens [K, T] to a .npy file.
 
     The audio holds exactly round(seconds * rate) new samples, after what was given if the recipe
-    includes that. The files are complete and staged: `files.commit()` gives them their names.
+    includes that. `rescorer` is the recipe's, loaded. The files are complete and staged:
+    `files.commit()` gives them their names.
     Raises AudioFileError, NonFiniteError, UnsupportedError and what the engine's controls raise.
     """
     started = clock()
     engine = begin(recipe, model)
+    if rescorer is not None:
+        let_judge(engine, rescorer)
     song = None if recipe.song is None else SongPlayer(recipe.song, engine)
     extent = _extent(recipe, engine, song)
     config = model.config

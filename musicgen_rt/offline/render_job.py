@@ -16,6 +16,7 @@ from musicgen_rt.live import controls
 from musicgen_rt.live.melody import Melody
 from musicgen_rt.live.melody_file import MIDI_SUFFIXES, melody_from_file, read_midi_notes
 from musicgen_rt.live.model_identity import model_identity
+from musicgen_rt.live.rescorer import MusicGenRescorer, require_rescorer
 from musicgen_rt.model.checkpoint import read_config
 from musicgen_rt.model.chroma import ChromaExtractor, ChromaParameters
 from musicgen_rt.model.config import ModelConfig
@@ -124,10 +125,19 @@ def _render(
         files,
         job.audio,
         job.tokens,
+        rescorer=_rescorer(recipe, model),
         progress=lambda done, total: listener.rendering(done / rate_hz, total / rate_hz),
     )
     write_sidecar(files.stage(sidecar_path(job.audio)), recipe, identity, made)
     return made
+
+
+def _rescorer(recipe: Recipe, model: MusicGen) -> MusicGenRescorer | None:
+    """The recipe's, loaded as the model is. Raises UnsupportedError for one that cannot judge."""
+    if recipe.rescorer is None:
+        return None
+    other = MusicGen.load(recipe.rescorer, device=recipe.device, weights=recipe.weights)
+    return MusicGenRescorer(other, model.config, recipe.main_prompt)
 
 
 def _draft(job: Job, source: Sidecar | None) -> Recipe:
@@ -219,6 +229,8 @@ def _check_abilities(recipe: Recipe, config: ModelConfig) -> None:
     """Raise UnsupportedError now for what the engine would refuse once it is loaded."""
     if recipe.melody is not None:
         controls.require_melody(recipe.melody, config)
+    if recipe.rescorer is not None:
+        require_rescorer(read_config(resolve(recipe.rescorer)), recipe.rescorer, config)
     attributes = [recipe.attributes]
     if recipe.song is not None:
         attributes += [section.attributes for section in recipe.song.sections]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_rt.errors import ParameterError
+from musicgen_rt.live.song_plan import PlacedSection
 from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import Rendered
-from musicgen_rt.offline.song_plan import PlacedSection
 from musicgen_rt.offline.staged_files import unwritable
 
 FORMAT = "musicgen-rt render"

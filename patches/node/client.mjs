@@ -1,6 +1,7 @@
 // Play the daemon from Node.js: a prompt, then a phrase, a note a beat, and the bars.
 //
 //   node client.mjs [--port 9120] [--prompt TEXT] [--bars 8]
+//   node client.mjs --zeromq [--commands tcp://127.0.0.1:9121] [--events tcp://127.0.0.1:9122]
 
 import { parseArgs } from "node:util";
 import { Mgrt } from "./mgrt.mjs";
@@ -11,12 +12,22 @@ const { values } = parseArgs({
   options: {
     host: { type: "string", default: "127.0.0.1" },
     port: { type: "string", default: "9120" },
+    zeromq: { type: "boolean", default: false },
+    commands: { type: "string" },
+    events: { type: "string" },
     prompt: { type: "string", default: "jazz trio with brushes" },
     bars: { type: "string", default: "8" },
   },
 });
-const mgrt = new Mgrt({ host: values.host, port: Number(values.port) });
 let beats = 0;
+
+// ZeroMQ is a package, which OSC does without.
+async function client() {
+  if (!values.zeromq) return new Mgrt({ host: values.host, port: Number(values.port) });
+  const { MgrtZmq } = await import("./zeromq.mjs");
+  return new MgrtZmq({ commands: values.commands, events: values.events });
+}
+const mgrt = await client();
 
 // What is refused is said; the music goes on.
 function say(address, ...args) {

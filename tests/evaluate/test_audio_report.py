@@ -17,7 +17,8 @@ from musicgen_rt.evaluate.audio_labels import asked_tempo, caption_of
 from musicgen_rt.evaluate.audio_music import beat_agreement, clip_figures, octave_free, pulse
 from musicgen_rt.evaluate.audio_set import Clip
 from musicgen_rt.evaluate.pocket_pieces import RATE_HZ
-from musicgen_rt.offline.recipe import Prompt, Recipe
+from musicgen_rt.live.prompt import Prompt
+from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import Rendered
 from musicgen_rt.offline.sidecar import write_sidecar
 from tests.evaluate.music import clicks, tone

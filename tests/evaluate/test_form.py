@@ -21,11 +21,12 @@ from musicgen_rt.evaluate.form_sections import (
     section_similarity,
 )
 from musicgen_rt.evaluate.pocket_pieces import RATE_HZ
-from musicgen_rt.offline.recipe import Prompt, Recipe
+from musicgen_rt.live.prompt import Prompt
+from musicgen_rt.live.song import Section, Song
+from musicgen_rt.live.song_plan import PlacedSection, compile_song
+from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import Rendered
 from musicgen_rt.offline.sidecar import write_sidecar
-from musicgen_rt.offline.song import Section, Song
-from musicgen_rt.offline.song_plan import PlacedSection, compile_song
 from tests.evaluate.music import clicks, tone
 
 _BPM, _BARS = 120.0, 4
@@ -186,3 +187,55 @@ def test_a_recording_of_another_length_and_a_plain_render_are_refused(tmp_path: 
     write_sidecar(audio.with_suffix(".json"), Recipe(model="tiny"), {}, made)
     with pytest.raises(ParameterError, match="the sidecar of no song"):
         rendered_song(audio)
+
+
+_SONG = """
+bpm = 240
+[[section]]
+name = "A1"
+bars = 3
+prompt = "house"
+[[section]]
+name = "B"
+bars = 3
+prompt = "rock"
+[[section]]
+name = "A2"
+bars = 3
+recall = "A1"
+memory_bars = 1
+"""
+
+
+def test_a_song_is_rendered_and_judged_beside_itself_as_copies(
+    tmp_path: Path, tiny_frame_conditioned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score, audio = tmp_path / "song.toml", tmp_path / "song.wav"
+    score.write_text(_SONG)
+    more = ("--score", str(score), "--model", str(tiny_frame_conditioned), "--weights", "fp32")
+    report = report_of(audio, capsys, *more)
+    recorded, copies = soundfile.read(audio)[0], soundfile.read(tmp_path / "song-copies.wav")[0]
+    assert recorded.shape == copies.shape
+    third = len(recorded) * 2 // 3
+    assert np.allclose(recorded[: third - 6400], copies[: third - 6400], atol=1e-4)
+    assert not np.allclose(recorded[third:], copies[third:], atol=1e-2)
+    for name in ("both", "chroma", "timbre"):
+        ours, theirs = report["recalls"][name], report["copies"][name]
+        assert [one["name"] for one in ours] == [one["name"] for one in theirs] == ["A2"]
+        assert ours[0]["similarity"] != theirs[0]["similarity"]
+    # Judged again from its files it is the same, and the table sets both side by side.
+    assert report_of(audio, capsys)["recalls"] == report["recalls"]
+    assert main(["evaluate", "form", str(audio), *more, "--quiet"]) == 0
+    assert "timbre: " in (table := capsys.readouterr().out) and " as copies " in table
+
+
+def test_options_of_a_render_go_with_a_song(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong, reason in (
+        (["--model", "pocket"], "--model and --weights go with --score"),
+        (["--score", "x.toml", "--sidecar", "x.json"], "expected one of them"),
+        (["--score", str(tmp_path / "none.toml")], "expected a song"),
+    ):
+        assert main(["evaluate", "form", str(tmp_path / "x.wav"), *wrong]) != 0
+        assert reason in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.clock.host_sources import SourceOptions, host_sources
+from bridge.clock.host_sources import host_sources
 from bridge.clock.midi import MidiFeed
 from bridge.control.position import SECOND_NS
 from musicgen_rt.evaluate import sync_marks
@@ -24,7 +24,7 @@ MAX_ERROR_MS = 3.0
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     """A session that is told its beats over OSC."""
-    rig = Rig(tmp_path, sources=host_sources(SourceOptions(), MidiFeed())).start()
+    rig = Rig(tmp_path, sources=host_sources(MidiFeed())).start()
     assert rig.send("/mgrt/clock/source", "osc")[0][0] == "/done"
     return rig
 
@@ -145,7 +145,7 @@ def test_f42_the_wall_clock_moves_nothing(rig: Rig) -> None:
 
 def test_f37_a_clock_that_is_unplugged_leaves_the_music_running(tmp_path: Path) -> None:
     feed = MidiFeed()
-    rig = Rig(tmp_path, sources=host_sources(SourceOptions(), feed)).start()
+    rig = Rig(tmp_path, sources=host_sources(feed)).start()
     rig.send("/mgrt/clock/source", "midi")
     period_ns = 60 * SECOND_NS / 126 / 24
     first_ns = next_ns = float(rig.now_ns)

@@ -26,10 +26,21 @@ def is_locked(sender: MidiSender) -> bool:
 
 @pytest.mark.parametrize("bpm", [60.0, 93.7, 120.0, 200.0])
 @pytest.mark.parametrize(("jitter_ms", "phase_ms"), [(1.0, 1.0), (5.0, 3.0)])
-@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_f31_lock_tempo_and_phase_under_jitter(
-    bpm: float, jitter_ms: float, phase_ms: float, seed: int
+    bpm: float, jitter_ms: float, phase_ms: float
 ) -> None:
+    for seed in range(12):
+        lock_and_keep(bpm, jitter_ms, phase_ms, seed)
+
+
+@pytest.mark.parametrize("first_seed", [100, 120, 140])
+def test_f31_no_run_of_many_miscounts_where_jitter_is_nearly_half_a_tick(first_seed: int) -> None:
+    for seed in range(first_seed, first_seed + 20):
+        lock_and_keep(200.0, 5.0, 3.0, seed)
+
+
+def lock_and_keep(bpm: float, jitter_ms: float, phase_ms: float, seed: int) -> None:
+    """One run: locked within 2 s, then 10 s and 1000 ticks within the bounds."""
     sender = MidiSender(MidiPosition(), bpm, jitter_ms, seed=seed)
     sender.start()
     sender.run(2.0)
@@ -42,9 +53,8 @@ def test_f31_lock_tempo_and_phase_under_jitter(
         sender.tick()
         tempi.append(tempo_of(sender))
         errors.append(sender.error_ms())
-    # The same share of any tempo.
-    assert pstdev(tempi) <= 0.02 * max(1.0, bpm / 120)
-    assert max(map(abs, errors)) < phase_ms
+    assert pstdev(tempi) <= 0.02, f"seed {seed}"
+    assert max(map(abs, errors)) < phase_ms, f"seed {seed}"
     if jitter_ms == 5.0:
         assert pstdev(errors) < 1.0, "the output's jitter is below 1 ms"
 

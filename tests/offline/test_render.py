@@ -21,10 +21,11 @@ from transformers import MusicgenForConditionalGeneration
 from musicgen_rt.errors import AudioFileError, NonFiniteError
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody import melody_from_notes
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.model.musicgen import MusicGen
 from musicgen_rt.model.notes import Note
 from musicgen_rt.offline.given_frames import GivenFrames
-from musicgen_rt.offline.recipe import Prompt, Recipe
+from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import Rendered, begin, render, settled
 from musicgen_rt.offline.staged_files import StagedFiles
 from musicgen_rt.offline.token_file import TokenWriter

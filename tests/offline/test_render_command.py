@@ -18,8 +18,8 @@ from transformers import MusicgenForConditionalGeneration
 from bridge.cli import main
 from musicgen_rt.commands.progress import AudioProgress
 from musicgen_rt.commands.render import parse_prompt
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.model.new_checkpoint import write_checkpoint
-from musicgen_rt.offline.recipe import Prompt
 
 RATE_HZ = 32000
 

@@ -15,9 +15,10 @@ import soxr
 
 from musicgen_rt.errors import AudioFileError, ParameterError, PromptError
 from musicgen_rt.live.melody import melody_from_notes
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.model.notes import Note
 from musicgen_rt.offline.given_frames import GivenFrames, read_end
-from musicgen_rt.offline.recipe import NUMBERS, Prompt, Recipe, text_capacity_for
+from musicgen_rt.offline.recipe import NUMBERS, Recipe, text_capacity_for
 
 RATE_HZ = 32000
 

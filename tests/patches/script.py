@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -16,18 +17,20 @@ DEADLINE_SECONDS: Final = 60.0
 
 
 class Script:
-    """A program that prints lines; standard error is among them."""
+    """A program that prints lines; standard error is among them. A driven one reads, too."""
 
     def __init__(
         self,
         command: Sequence[str | Path],
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        *,
+        is_driven: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
             [str(word) for word in command],
             cwd=folder,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if is_driven else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
@@ -52,7 +55,16 @@ class Script:
     ) -> None:
         self._process.kill()
         self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         self._reader.join(DEADLINE_SECONDS)
+
+    def say(self, text: str) -> None:
+        """Write to a program that is driven."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text)
+        self._process.stdin.flush()
 
     def wait_for(self, text: str, seconds: float = DEADLINE_SECONDS) -> str:
         """The next line that has this in it; all are kept in `printed`."""

@@ -12,7 +12,11 @@ from bridge.protocol import BY_ADDRESS, COMMANDS, OUTGOING
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
 OTHERS = {".png", ".pyc"}
-FILES = sorted(path for path in PATCHES.rglob("*") if path.is_file() and path.suffix not in OTHERS)
+FILES = sorted(
+    path
+    for path in PATCHES.rglob("*")
+    if path.is_file() and path.suffix not in OTHERS and "node_modules" not in path.parts
+)
 KNOWN = {
     *BY_ADDRESS,
     *(entry.address for entry in OUTGOING),

@@ -1,4 +1,4 @@
-"""The Node.js client in Node.js, against a daemon."""
+"""The Node.js clients in Node.js, over OSC and over ZeroMQ, against a daemon."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.bridge.daemon_rig import DaemonProcess, OscClient, free_ports
-from tests.patches.script import Script
-from tests.programs import requires_program
+from tests.patches.script import Script, endpoints
+from tests.programs import requires_node_package, requires_program
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches" / "node"
 
 # Prints what a line of JavaScript gives, with `mgrt` connected to the daemon.
 TRY = """
-import {{ Mgrt }} from "{module}";
-const mgrt = new Mgrt({{ port: {port} }});
+{client}
 mgrt.on("connected", async () => {{
   try {{ console.log("gave", JSON.stringify(await {expression})); }}
   catch (error) {{ console.log("raised", error.message); }}
@@ -24,36 +23,61 @@ mgrt.on("connected", async () => {{
 """
 
 
-def tried(daemon: DaemonProcess, folder: Path, expression: str) -> str:
+OVER = ("osc", "zeromq")
+
+
+def client(over: str, osc: int, commands: int, events: int) -> str:
+    """JavaScript that makes `mgrt`, a client of a daemon on these ports."""
+    if over == "osc":
+        module = (PATCHES / "mgrt.mjs").as_uri()
+        return f'import {{ Mgrt }} from "{module}";\nconst mgrt = new Mgrt({{ port: {osc} }});'
+    requires_node_package(PATCHES, "zeromq")
+    module = (PATCHES / "zeromq.mjs").as_uri()
+    ends = f'commands: "tcp://127.0.0.1:{commands}", events: "tcp://127.0.0.1:{events}"'
+    return f'import {{ MgrtZmq }} from "{module}";\nconst mgrt = new MgrtZmq({{ {ends} }});'
+
+
+def client_of(daemon: DaemonProcess, over: str) -> str:
+    """JavaScript that makes `mgrt`, a client of this daemon."""
+    ports = daemon.ports()
+    return client(over, ports["osc"], ports["command"], ports["publish"])
+
+
+def tried(folder: Path, client: str, expression: str) -> str:
     """What `await expression` gives or raises."""
     program = folder / "try.mjs"
-    module = (PATCHES / "mgrt.mjs").as_uri()
-    text = TRY.format(module=module, port=daemon.ports()["osc"], expression=expression)
-    program.write_text(text, encoding="utf-8")
+    program.write_text(TRY.format(client=client, expression=expression), encoding="utf-8")
     with Script([requires_program("node"), program], folder) as script:
         assert script.wait_end() == 0, script.printed
     return script.printed[-1]
 
 
-def test_the_client_sets_a_prompt_and_plays_a_phrase(daemon: DaemonProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize("over", OVER)
+def test_the_client_sets_a_prompt_and_plays_a_phrase(
+    daemon: DaemonProcess, tmp_path: Path, over: str
+) -> None:
     ear = OscClient(daemon.ports()["osc"])
     ear.send("/mgrt/notify", 1)
-    words = ["--port", str(daemon.ports()["osc"]), "--prompt", "string quartet", "--bars", "1"]
+    ports = daemon.ports()
+    prompt = f"string quartet, by {over}"
+    words = ["--port", str(ports["osc"]), "--prompt", prompt, "--bars", "1"]
+    if over == "zeromq":
+        requires_node_package(PATCHES, "zeromq")
+        words += ["--zeromq", *endpoints(ports["command"], ports["publish"])]
     with Script([requires_program("node"), PATCHES / "client.mjs", *words], tmp_path) as client:
-        ear.wait(lambda m: m[:3] == ("/mgrt/state/prompt", 0, "string quartet"), 60)
+        ear.wait(lambda m: m[:3] == ("/mgrt/state/prompt", 0, prompt), 60)
         ear.wait(lambda m: m[:2] == ("/mgrt/state/melody", "follow"), 60)
         assert client.wait_end() == 0
     ear.wait(lambda m: m[:2] == ("/mgrt/state/melody", "off"), 60)
     ear.close()
     assert sum("at 120 BPM" in line for line in client.printed) == 4
-    assert any("string quartet: heard" in line for line in client.printed), client.printed
+    assert any(f"{prompt}: heard" in line for line in client.printed), client.printed
     assert not any("refused: /mgrt" in line for line in client.printed), client.printed
 
 
 # Prints how a command ends that nobody is there to answer.
 ALONE = """
-import {{ Mgrt }} from "{module}";
-const mgrt = new Mgrt({{ port: {port} }});
+{client}
 const before = mgrt.send("/mgrt/sync", 1).catch((error) => "before: " + error.message);
 mgrt.on("lost", async () => {{
   console.log(await before);
@@ -63,10 +87,11 @@ mgrt.on("lost", async () => {{
 """
 
 
-def test_a_command_to_nobody_is_rejected(tmp_path: Path) -> None:
+@pytest.mark.parametrize("over", OVER)
+def test_a_command_to_nobody_is_rejected(tmp_path: Path, over: str) -> None:
     program = tmp_path / "alone.mjs"
-    module = (PATCHES / "mgrt.mjs").as_uri()
-    program.write_text(ALONE.format(module=module, port=free_ports()[0]), encoding="utf-8")
+    alone = ALONE.format(client=client(over, *free_ports()[:3]))
+    program.write_text(alone, encoding="utf-8")
     with Script([requires_program("node"), program], tmp_path) as script:
         assert script.wait_end() == 0
     before, after = script.printed
@@ -82,6 +107,9 @@ BUNDLES = """Promise.all([4000, 5000].map((ms) =>
   .then(([a, b]) => Math.round(10 * (b[0] - a[0])) / 10)"""
 
 
+PROMPT = """mgrt.send("/mgrt/prompt/set", 1, "köln, 'jazz'", 0.25).then((a) => a.length)"""
+
+
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
@@ -89,12 +117,25 @@ BUNDLES = """Promise.all([4000, 5000].map((ms) =>
         ('mgrt.send("/mgrt/version")', 'gave ["musicgen-rt"'),
         ('mgrt.send("/mgrt/clock/tempo", 5)', "raised /mgrt/clock/tempo"),
         ('mgrt.send("/mgrt/clock/temppo", 120)', "raised /mgrt/clock/temppo"),
-        ('mgrt.send("/mgrt/clock/tempo", NaN)', "raised NaN cannot be sent"),
         (FADERS, "gave 3"),
+        (PROMPT, "gave 2"),
+    ],
+)
+@pytest.mark.parametrize("over", OVER)
+def test_every_request_is_answered(
+    daemon: DaemonProcess, tmp_path: Path, over: str, expression: str, expected: str
+) -> None:
+    assert tried(tmp_path, client_of(daemon, over), expression).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('mgrt.send("/mgrt/clock/tempo", NaN)', "raised NaN cannot be sent"),
         (BUNDLES, "gave 2"),
     ],
 )
-def test_every_request_is_answered(
+def test_osc_has_bundles_and_no_nan(
     daemon: DaemonProcess, tmp_path: Path, expression: str, expected: str
 ) -> None:
-    assert tried(daemon, tmp_path, expression).startswith(expected)
+    assert tried(tmp_path, client_of(daemon, "osc"), expression).startswith(expected)

@@ -7,24 +7,42 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import Page
 
 from tests.bridge.daemon_rig import DaemonProcess, free_ports
+from tests.patches.browser import (
+    chromium,
+    set_prompt,
+    surface,
+    until_alone,
+    until_connected,
+)
 from tests.patches.conftest import TONE
 from tests.patches.pd_process import PdProcess, mgrt
 from tests.patches.sclang import sclang
 from tests.patches.script import Script, endpoints
-from tests.programs import requires_program
+from tests.programs import requires_node_package, requires_program
 
 pytestmark = pytest.mark.timeout(400)
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
+NODE = PATCHES / "node"
 # The program that each needs beside Python.
-CLIENTS = {"pd": "pd", "supercollider": "sclang", "node": "node", "python": None}
+CLIENTS = {
+    "pd": "pd",
+    "supercollider": "sclang",
+    "node": "node",
+    "node over zeromq": "node",
+    "python": None,
+    "browser": "chromium",
+}
 
 # Asks for a prompt whenever it is connected.
 SUPERCOLLIDER = """
@@ -60,6 +78,12 @@ def _of_pd(pd: PdProcess) -> Client:
     return Client(lambda: pd.wait_for("connected 0"), until_served)
 
 
+def _serve_page(page: Page, turns: Iterator[int]) -> None:
+    until_connected(page)
+    # Another one each time: to type what is there already asks for nothing.
+    set_prompt(page, 2, f"polka {next(turns)}")
+
+
 def _start(name: str, folder: Path, ports: tuple[int, ...], stack: ExitStack) -> Client:
     """Start one of the clients; the stack ends it."""
     folder.mkdir()
@@ -70,9 +94,15 @@ def _start(name: str, folder: Path, ports: tuple[int, ...], stack: ExitStack) ->
         program = folder / "waiting.scd"
         program.write_text(SUPERCOLLIDER)
         return _of_script(stack.enter_context(sclang(folder, program, MGRT_PORT=osc)), "asked [")
-    if name == "node":
+    if name == "browser":
+        page = stack.enter_context(surface(stack.enter_context(chromium()), folder, *ports[1:3]))
+        turns = count(1)
+        return Client(lambda: until_alone(page), lambda: _serve_page(page, turns))
+    if name.startswith("node"):
         words = ["--port", osc, "--bars", "999"]
-        script = Script([requires_program("node"), PATCHES / "node" / "client.mjs", *words], folder)
+        if name == "node over zeromq":
+            words += ["--zeromq", *endpoints(ports[1], ports[2])]
+        script = Script([requires_program("node"), NODE / "client.mjs", *words], folder)
         return _of_script(stack.enter_context(script), "heard from beat")
     words = ["--bars", "999", *endpoints(ports[1], ports[2])]
     script = Script([sys.executable, PATCHES / "python" / "client.py", *words], folder)
@@ -94,8 +124,14 @@ class Story:
             try:
                 (client.until_alone if what == "alone" else client.until_served)()
                 self.told[name].append(what)
-            except AssertionError as error:
+            except (AssertionError, PlaywrightError) as error:
                 self.ended[name] = str(error)
+
+
+def _is_installed(name: str, program: str | None) -> bool:
+    if name == "node over zeromq" and not (NODE / "node_modules" / "zeromq").is_dir():
+        return False
+    return program is None or shutil.which(program) is not None
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +141,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     with ExitStack() as stack:
         clients = {}
         for name, program in CLIENTS.items():
-            if program is not None and shutil.which(program) is None:
+            if not _is_installed(name, program):
                 continue  # its own test says so
             clients[name] = _start(name, folder / name, ports, stack)
             story.told[name] = []
@@ -122,4 +158,6 @@ def test_a_client_finds_the_daemon_again(name: str, story: Story) -> None:
     program = CLIENTS[name]
     if program is not None:
         requires_program(program)
+    if name == "node over zeromq":
+        requires_node_package(NODE, "zeromq")
     assert story.told[name] == ["alone", "served"] * 2, story.ended[name]

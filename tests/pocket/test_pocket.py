@@ -11,9 +11,10 @@ import pytest
 import musicgen_rt
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody import melody_from_notes
+from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.model.musicgen import MusicGen
 from musicgen_rt.model.notes import Note
-from musicgen_rt.offline.recipe import Prompt, Recipe
+from musicgen_rt.offline.recipe import Recipe
 from musicgen_rt.offline.render import settled
 from tests.live.reference import Reference
 

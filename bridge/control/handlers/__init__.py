@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from bridge.control.handlers import generation, music, output, server, time
+from bridge.control.handlers import generation, music, output, server, song, time
 
 HANDLERS: Mapping[str, Callable[..., None]] = MappingProxyType(
     {
@@ -16,6 +16,7 @@ HANDLERS: Mapping[str, Callable[..., None]] = MappingProxyType(
         **music.HANDLERS,
         **time.HANDLERS,
         **generation.HANDLERS,
+        **song.HANDLERS,
         **output.HANDLERS,
     }
 )

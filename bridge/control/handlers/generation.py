@@ -16,6 +16,13 @@ def _undo(turn: Turn, bars: int) -> None:
     turn.ask_engine("gen/undo", bars, at_bar_line=True)
 
 
+def _infill(turn: Turn, first: int, last: int, bars: int) -> None:
+    if first > last or (bars and last > bars):
+        most = f" of {bars}" if bars else ""
+        raise Refusal(f"bars {first} to {last}{most}: expected first, then last, of what is played")
+    turn.ask_engine("gen/infill", first, last, bars, at_bar_line=True)
+
+
 def _freeze(turn: Turn, is_on: bool, bars: int) -> None:
     turn.ask_engine(
         "gen/freeze",
@@ -71,6 +78,7 @@ def _bank_name(bank: int) -> str:
 HANDLERS: dict[str, Callable[..., None]] = {
     "gen/retry": _retry,
     "gen/undo": _undo,
+    "gen/infill": _infill,
     "gen/freeze": _freeze,
     "gen/continue": _continue,
     "gen/panic": _panic,

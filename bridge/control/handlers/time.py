@@ -13,7 +13,11 @@ RESET_AHEAD_SECONDS = 0.3
 
 
 def _source(turn: Turn, name: str) -> None:
-    turn.session.clock.choose(name)
+    heard_frame = turn.position.frame_at(turn.now_ns, turn.now_ns)
+    shift_ms = turn.state["clock/offset_ms"] - turn.session.clock.output_latency_ms
+    # As a host would have to say it, for what is heard to stay where it is.
+    host_ns = turn.now_ns - round(shift_ms * 1e6)
+    turn.session.clock.choose(name, heard_frame, host_ns)
     turn.session.clock.source.quantum(turn.state["clock/quantum"])
     turn.state.set("clock/source", name)
     turn.done()
@@ -33,11 +37,7 @@ def _tempo(turn: Turn, bpm: float, ramp_beats: float) -> None:
 def _set_tempo(turn: Turn, bpm: float, ramp_beats: float = 0.0) -> None:
     clock = turn.session.clock
     if turn.has_place or ramp_beats:
-        # As long as so many beats take on the way from the one tempo to the other.
-        mean_bpm = (clock.timeline.bpm_at(turn.frame) + bpm) / 2
-        ramp_seconds = ramp_beats * 60 / mean_bpm
-        ramp_frames = round(ramp_seconds * clock.timeline.frame_rate_hz)
-        clock.set_tempo(bpm, turn.frame, ramp_frames)
+        clock.set_tempo(bpm, turn.frame, clock.ramp_frames(bpm, turn.frame, ramp_beats))
         turn.session.send_timeline(turn.frame, turn.outcome)
     elif clock.set_tempo_soon(bpm, turn.frame, turn.now_ns):
         turn.session.send_timeline(turn.frame, turn.outcome)

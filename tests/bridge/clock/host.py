@@ -52,7 +52,7 @@ class Stage(Rig):
     def __init__(self, folder: Path, bpm: float = 120.0, ppm: float = 0.0, **config: Any) -> None:
         self.host = VirtualHost(bpm)
         sources = built_in_sources()
-        sources.register("jack", lambda: self.host)
+        sources.register("jack", lambda _: self.host)
         super().__init__(folder, sources=sources, **config)
         self.ppm = ppm
         self._heard = 0.0

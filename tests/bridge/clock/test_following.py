@@ -193,3 +193,50 @@ def test_the_tempo_of_a_host_is_not_ours_to_set(tmp_path: Path) -> None:
         (reply,) = stage.send(f"/mgrt/clock/{address}", *args)
         assert reply[0] == "/fail"
         assert "choose" in reply[2]
+
+
+@pytest.mark.parametrize("is_after", [True, False])
+def test_what_a_host_did_before_it_was_chosen_starts_nothing(
+    tmp_path: Path, is_after: bool
+) -> None:
+    """A host whose transport is heard of for the first time: begun just now, or long ago."""
+    stage = Stage(tmp_path, 120.0)
+    stage.host.change(stage.now_ns, is_playing=None)
+    stage.follow()
+    stage.run(2)
+    stage.send("/mgrt/transport/stop")
+    stage.apply_playout(sample=1000)
+    stage.stand_at(stage.position.commit_sample)
+    stage.run(1)
+    stage.forget()
+    from_ns = stage.now_ns if is_after else stage.now_ns - 60 * SECOND_NS
+    stage.host.change(stage.now_ns, is_playing=True, playing_from_ns=from_ns)
+    stage.run(1)
+    assert [gate["is_open"] for gate in stage.gates()] == [True] * is_after
+
+
+def test_peers_of_a_quantum_begin_on_its_line(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 120.0)
+    stage.host.change(stage.now_ns, beat=0.5, is_playing=False, quantum_beats=8)
+    stage.follow()
+    stage.run(2)
+    stage.send("/mgrt/transport/stop")
+    stage.apply_playout(sample=1000)
+    stage.stand_at(stage.position.commit_sample)
+    stage.forget()
+    stage.host.change(stage.now_ns, is_playing=True, playing_from_ns=stage.now_ns)
+    stage.run(0.1)
+    (gate,) = stage.gates()
+    assert stage.host.anchor_now.beat_at(gate["time_ns"]) == pytest.approx(8.0, abs=1e-5)
+
+
+def test_a_stop_that_is_to_come_is_waited_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 120.0).follow()
+    stage.run(3)
+    stage.forget()
+    at_ns = stage.now_ns + SECOND_NS
+    stage.host.change(stage.now_ns, is_playing=False, playing_from_ns=at_ns)
+    stage.run(0.9)
+    assert stage.gates() == []
+    stage.run(0.2)
+    assert [gate["is_open"] for gate in stage.gates()] == [False]

@@ -59,7 +59,7 @@ def transport(words: str) -> None:
 
 
 def test_the_transport_is_led_followed_located_and_stopped(server: JackServer) -> None:
-    source = JackSource(93.7, 4)
+    source = JackSource(Anchor(0, 0.0, 93.7, beats_per_bar=4))
     try:
         standing = until(source, lambda one: one.is_playing is False)
         assert not standing.is_running
@@ -79,7 +79,7 @@ def test_the_transport_is_led_followed_located_and_stopped(server: JackServer) -
 
 
 def test_a_server_that_dies_is_noticed_and_found_again(server: JackServer) -> None:
-    source = JackSource(120.0, 4)
+    source = JackSource(Anchor(0, 0.0, 120.0, beats_per_bar=4))
     try:
         until(source, lambda one: True)
         server.kill()
@@ -101,7 +101,7 @@ def test_f31_jack_midi_clock_is_locked_to(server: JackServer) -> None:
     are busy.
     """
     program = requires_program("jack_midi_clock")
-    source = JackSource(126.0, 4)
+    source = JackSource(Anchor(0, 0.0, 126.0, beats_per_bar=4))
     listener = ClockChild("bridge.clock.jack_process", ("--midi-in", "--name", "listener"))
     sender = subprocess.Popen(
         [program, "-d", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.clock.host_sources import SourceOptions, host_sources
+from bridge.clock.host_sources import host_sources
 from bridge.clock.midi import MidiFeed
 from bridge.clock.osc import OscClock
 from bridge.control.position import SECOND_NS
@@ -76,7 +76,7 @@ def test_the_tempo_can_be_set_and_tapped() -> None:
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    rig = Rig(tmp_path, sources=host_sources(SourceOptions(), MidiFeed())).start()
+    rig = Rig(tmp_path, sources=host_sources(MidiFeed())).start()
     assert rig.send("/mgrt/clock/source", "osc")[0][0] == "/done"
     return rig
 

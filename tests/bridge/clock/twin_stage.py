@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.clock.internal import built_in_sources
+from bridge.clock.source import ClockSources
 from bridge.control.control_config import ControlConfig
 from bridge.control.dispatcher import Dispatcher
 from bridge.control.message import Message
@@ -47,15 +48,32 @@ class Card:
 class TwinStage:
     """Everything of one run."""
 
-    def __init__(self, folder: Path, card: Card, bpm: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card: Card,
+        bpm: float,
+        *,
+        sources: ClockSources | None = None,
+        begin_ns: int | None = None,
+    ) -> None:
+        """With `sources` the session keeps its own beats at first, and nobody is followed."""
         self.card = card
         self.clock = VirtualClock()
+        if begin_ns is not None:
+            self.clock.now_ns = begin_ns
         self.host = VirtualHost(bpm)
         self.host.change(self.clock.now_ns, beat=0.37)
         self.buffer = TimelineBuffer.create(RATE_HZ, 1, 44 * RATE_HZ, 20 * RATE_HZ)
-        sources = built_in_sources()
-        sources.register("jack", lambda: self.host)
-        self.session = Session(SessionConfig(folder / "i", folder / "r", folder / "b"), sources)
+        is_following = sources is None
+        if sources is None:
+            sources = built_in_sources()
+            sources.register("jack", lambda _: self.host)
+        # A session that follows begins at another tempo than its host.
+        config = SessionConfig(
+            folder / "i", folder / "r", folder / "b", bpm=120.0 if is_following else bpm
+        )
+        self.session = Session(config, sources)
         self.dispatcher = Dispatcher(
             self.session,
             position=self._position,
@@ -81,7 +99,8 @@ class TwinStage:
         self.dispatcher.from_playout({"type": "ready", "device": "card", "output": "device"})
         self._next_tick_ns = 0
         self.run(0.5)
-        self.send("/mgrt/clock/source", "jack")
+        if is_following:
+            self.send("/mgrt/clock/source", "jack")
 
     def change_card(self, card: Card) -> None:
         """Another sound card is chosen while the music plays."""

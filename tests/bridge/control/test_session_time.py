@@ -127,7 +127,7 @@ class HostClock(ClockSource):
 def test_adding_a_source_is_a_registration(tmp_path: Path) -> None:
     host = HostClock()
     sources = built_in_sources()
-    sources.register("osc", lambda: host)
+    sources.register("osc", lambda _: host)
     rig = Rig(tmp_path, sources=sources).start()
     assert rig.send("/mgrt/clock/source", "osc")[0][0] == "/done"
     rig.send("/mgrt/clock/beat", 17.5, 93.0)
