@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--period", type=int, nargs="+", default=[512], metavar="N", help="frames (default 512)"
     )
     parser.add_argument(
-        "--events", type=int, default=20, metavar="N", help="marks a condition (default 20)"
+        "--events",
+        type=int,
+        default=100,
+        metavar="N",
+        help="marks in all, spread over the conditions: more where bars are short (default 100)",
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
@@ -32,15 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure each tempo at each rate and period; 1 if a mark is further off than 3 ms."""
     from musicgen_rt.commands.step_progress import StepProgress
-    from musicgen_rt.evaluate.sync import MAX_ERROR_MS, SyncCondition, evaluate_sync
+    from musicgen_rt.evaluate.sync import MAX_ERROR_MS, evaluate_sync, spread
 
     reports: list[dict[str, Any]] = []
-    conditions = [
-        SyncCondition(bpm, rate_hz, period_frames, args.events)
-        for rate_hz in args.rate
-        for period_frames in args.period
-        for bpm in args.bpm
-    ]
+    conditions = spread(args.bpm, args.rate, args.period, args.events)
     with (
         tempfile.TemporaryDirectory(prefix="musicgen-rt-sync-") as folder,
         StepProgress(is_quiet=args.quiet) as progress,
@@ -48,21 +48,29 @@ def run(args: argparse.Namespace) -> int:
         for number, condition in enumerate(conditions):
             run_folder = Path(folder) / str(number)
             reports.append(evaluate_sync(condition, run_folder, progress.update))
+            if not args.quiet:
+                print(_line(reports[-1]), file=sys.stderr, flush=True)
     worst_ms = max((report.get("worst_ms", 0.0) for report in reports), default=0.0)
+    marks = sum(report["marks"] for report in reports)
     if args.json:
-        print(json.dumps({"worst_ms": worst_ms, "conditions": reports}, indent=2))
+        totals = {"marks": marks, "worst_ms": worst_ms}
+        print(json.dumps({**totals, "conditions": reports}, indent=2))
     else:
-        _tell(reports)
-    return 1 if worst_ms > MAX_ERROR_MS else 0
+        print(_HEADING, *map(_line, reports), sep="\n")
+    return 1 if worst_ms > MAX_ERROR_MS or marks < args.events else 0
 
 
-def _tell(reports: list[dict[str, Any]]) -> None:
-    print(
-        f"{'BPM':>6} {'Hz':>6} {'frames':>6} {'marks':>6} {'median':>8} {'p95':>7} {'worst':>7} ms"
+_HEADING = (
+    f"{'BPM':>6} {'Hz':>6} {'frames':>6} {'marks':>6} {'median':>8} {'p95':>7} {'worst':>7} ms"
+    "  periods missed, marks beside them, faults"
+)
+
+
+def _line(one: dict[str, Any]) -> str:
+    figures = " ".join(
+        f"{one.get(name, float('nan')):7.2f}" for name in ("median_ms", "p95_ms", "worst_ms")
     )
-    for one in reports:
-        figures = " ".join(
-            f"{one.get(name, float('nan')):7.2f}" for name in ("median_ms", "p95_ms", "worst_ms")
-        )
-        place = f"{one['bpm']:6g} {one['rate_hz']:6} {one['period_frames']:6}"
-        print(f"{place} {one['marks']:6}  {figures}")
+    place = f"{one['bpm']:6g} {one['rate_hz']:6} {one['period_frames']:6}"
+    beside = one["disturbed"]["count"] + one["lost_marks"]
+    trouble = f"{one['missed_periods']:6} {beside:4} {len(one['faults']):4}"
+    return f"{place} {one['marks']:6}  {figures}  {trouble}"

@@ -103,6 +103,11 @@ class JackRecording:
         gaps = sum(_is_missed(one, other) for one, other in pairwise(periods))
         return max(gaps, periods[-1].xruns)
 
+    def missed_frames(self) -> list[int]:
+        """The server's frames at which it, or one of its clients, was known to miss a period."""
+        pairs = pairwise(self._periods[:])
+        return [following.frame for one, following in pairs if _is_missed(one, following)]
+
     def last(self, seconds: float) -> Samples:
         """What was heard last, [2, N]."""
         count = max(1, round(seconds * self.rate_hz / self.period_frames))

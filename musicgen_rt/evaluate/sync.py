@@ -15,20 +15,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from musicgen_rt.errors import MusicgenRTError
-from musicgen_rt.evaluate import sync_marks
+from musicgen_rt.errors import MusicgenRTError, ParameterError
 from musicgen_rt.evaluate.jack_recording import JackRecording
 from musicgen_rt.evaluate.jack_server import JackServer
 from musicgen_rt.evaluate.stage_daemon import StageClient, StageDaemon
 from musicgen_rt.evaluate.sync_host import BEATS_PER_BAR
+from musicgen_rt.evaluate.sync_judge import Judge, Marks, figures_of
 
 MAX_ERROR_MS = 3.0
 
@@ -39,7 +36,12 @@ _LOCKED_LOOKS = 10
 _STATUS_LOCKED, _STATUS_ERROR = 12, 15
 # The kinds in turn: what ends comes before what begins again.
 _KINDS = ("mute", "unmute", "prompt", "stop", "play")
+_FIRST_KINDS = (0, 2, 3)
 _SETTLE_SECONDS = 0.6
+# A JACK server that breaks down is started again, and what is missing is played then.
+_MOST_RUNS = 4
+# Marks that fall beside a missed period are tried again, up to so many tries a mark.
+_MOST_TRIES = 3
 
 
 # Told a label, how many are done, and of how many.
@@ -48,24 +50,35 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class SyncCondition:
-    """One device and one tempo."""
+    """One device and one tempo; `events` marks, of which the first is `_KINDS[first_kind]`."""
 
     bpm: float = 120.0
     rate_hz: int = 48_000
     period_frames: int = 512
     events: int = 20
+    first_kind: int = 0
 
 
-@dataclass
-class Marks:
-    """Errors in milliseconds by kind; positive is late. `lost` marks could not be judged."""
+def spread(
+    bpms: Sequence[float], rates_hz: Sequence[int], periods: Sequence[int], events: int
+) -> list[SyncCondition]:
+    """All conditions with `events` marks between them: more where bars are short, all kinds alike.
 
-    errors_ms: dict[str, list[float]] = field(default_factory=dict)
-    beats_ms: list[float] = field(default_factory=list)
-    lost: int = 0
-
-    def add(self, kind: str, error_ms: float) -> None:
-        self.errors_ms.setdefault(kind, []).append(error_ms)
+    Raises ParameterError if there are fewer marks than conditions.
+    """
+    cards = [(rate_hz, period) for rate_hz in rates_hz for period in periods]
+    if events < len(cards) * len(bpms):
+        raise ParameterError(
+            f"{events} marks over {len(cards) * len(bpms)} conditions: expected one each at least"
+        )
+    conditions = []
+    left, weight_left = events, sum(bpms) * len(cards)
+    for number, (bpm, card) in enumerate((bpm, card) for bpm in sorted(bpms) for card in cards):
+        count = max(1, round(left * bpm / weight_left))
+        left, weight_left = left - count, weight_left - bpm
+        first = _FIRST_KINDS[number % len(_FIRST_KINDS)]
+        conditions.append(SyncCondition(bpm, *card, count, first))
+    return conditions
 
 
 class Host:
@@ -110,7 +123,25 @@ class Host:
 
 
 def evaluate_sync(condition: SyncCondition, folder: Path, progress: Progress) -> dict[str, Any]:
-    """Play one condition. Raises MusicgenRTError where the daemon does not find the beats."""
+    """Play one condition, again from where it broke off where JACK breaks down.
+
+    Raises MusicgenRTError where it does so each time, or the daemon does not find the beats.
+    """
+    marks, missed = Marks(), 0
+    faults: list[str] = []
+    while True:
+        try:
+            run_folder = folder / str(len(faults))
+            missed += _one_run(condition, run_folder, marks, progress)
+            return _report(condition, marks, missed, faults)
+        except MusicgenRTError as error:
+            faults.append(str(error))
+            if len(faults) == _MOST_RUNS:
+                raise
+
+
+def _one_run(condition: SyncCondition, folder: Path, marks: Marks, progress: Progress) -> int:
+    """One life of the server, until all marks are there; the periods that were missed."""
     with JackServer(condition.rate_hz, condition.period_frames) as server:
         host = Host(server, condition.bpm)
         daemon = StageDaemon(
@@ -127,11 +158,10 @@ def evaluate_sync(condition: SyncCondition, folder: Path, progress: Progress) ->
                 recording.wait_for_sound()
                 _until_locked(daemon.client)
                 missed_before = recording.missed
-                marks = _play(daemon.client, host, recording, condition, progress)
-                missed = recording.missed - missed_before
+                _play(daemon.client, host, recording, condition, marks, progress)
+                return recording.missed - missed_before
         finally:
             host.close()
-    return _report(condition, marks, missed)
 
 
 def _until_locked(client: StageClient) -> None:
@@ -154,12 +184,18 @@ def _play(
     host: Host,
     recording: JackRecording,
     condition: SyncCondition,
+    marks: Marks,
     progress: Progress,
-) -> Marks:
-    marks, dice = Marks(), random.Random(7)
+) -> None:
+    dice = random.Random(7 + marks.tried)
     bar_seconds = host.bar_frames / condition.rate_hz
-    pitch = 0
-    for number in range(condition.events):
+    judge = Judge(
+        recording,
+        lambda frame, lines: host.error_ms(frame, condition.rate_hz, lines),
+        host.bar_frames,
+    )
+    pitch, number = 0, condition.first_kind
+    while marks.calm < condition.events and marks.tried < _MOST_TRIES * condition.events:
         kind = _KINDS[number % len(_KINDS)]
         time.sleep(dice.uniform(0.0, bar_seconds))
         first_frame = recording.end_frame
@@ -168,9 +204,23 @@ def _play(
         if answer is None or answer.address == "/fail":
             raise MusicgenRTError(f"{kind} was not done: {answer}")
         time.sleep(bar_seconds + _SETTLE_SECONDS)
-        _judge(kind, host, recording, first_frame, pitch % 2, marks)
-        progress(f"{condition.bpm:g} BPM", number + 1, condition.events)
-    return marks
+        judge.judge(kind, first_frame, pitch % 2, marks)
+        number += 1
+        progress(f"{condition.bpm:g} BPM", marks.calm, condition.events)
+
+
+def _report(
+    condition: SyncCondition, marks: Marks, missed: int, faults: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "bpm": condition.bpm,
+        "rate_hz": condition.rate_hz,
+        "period_frames": condition.period_frames,
+        "asked_marks": condition.events,
+        "missed_periods": missed,
+        "faults": list(faults),
+        **figures_of(marks),
+    }
 
 
 _COMMANDS: dict[str, tuple[Any, ...]] = {
@@ -180,70 +230,3 @@ _COMMANDS: dict[str, tuple[Any, ...]] = {
     "stop": ("transport/stop", "bar"),
     "play": ("transport/play", "bar"),
 }
-
-
-def _judge(
-    kind: str, host: Host, recording: JackRecording, first_frame: int, pitch: int, marks: Marks
-) -> None:
-    """Find the mark in what was heard since; what a missed period spoilt is not judged."""
-    found = False
-    if kind == "prompt":  # the click before it is one of the old ones
-        first_frame -= round(1.1 * host.bar_frames / BEATS_PER_BAR)
-    for stretch in recording.stretches(first_frame):
-        samples, rate_hz = stretch.samples[:, 0], recording.rate_hz
-        at = _FINDERS[kind](samples, rate_hz, pitch)
-        if at is not None:
-            marks.add(kind, host.error_ms(stretch.frame + at, rate_hz))
-            found = True
-        for click in sync_marks.clicks(samples, rate_hz):
-            error_ms = host.error_ms(stretch.frame + click, rate_hz, BEATS_PER_BAR)
-            marks.beats_ms.append(error_ms)
-        if found:
-            return
-    marks.lost += 1
-
-
-def _prompt(samples: NDArray[np.float32], rate_hz: int, pitch: int) -> float | None:
-    """The first click of the new pitch, if one of the old comes before it."""
-    heard = sync_marks.clicks(samples, rate_hz)
-    pitches = [sync_marks.click_pitch(samples, at, rate_hz) for at in heard]
-    for before, at, new in zip(pitches, heard[1:], pitches[1:], strict=False):
-        if before != pitch and new == pitch:
-            return float(at)
-    return None
-
-
-_FINDERS: dict[str, Callable[[NDArray[np.float32], int, int], float | None]] = {
-    "mute": lambda samples, rate_hz, _: sync_marks.mute(samples, rate_hz, is_on=True),
-    "unmute": lambda samples, rate_hz, _: sync_marks.mute(samples, rate_hz, is_on=False),
-    "prompt": _prompt,
-    "stop": lambda samples, rate_hz, _: sync_marks.last_sound(samples, rate_hz),
-    "play": lambda samples, rate_hz, _: sync_marks.first_sound(samples, rate_hz),
-}
-
-
-def _report(condition: SyncCondition, marks: Marks, missed: int) -> dict[str, Any]:
-    every = [one for errors in marks.errors_ms.values() for one in errors]
-    return {
-        "bpm": condition.bpm,
-        "rate_hz": condition.rate_hz,
-        "period_frames": condition.period_frames,
-        "marks": len(every),
-        "lost_marks": marks.lost,
-        "missed_periods": missed,
-        **_figures(every),
-        "kinds": {kind: _figures(errors) for kind, errors in marks.errors_ms.items()},
-        "beats": {"count": len(marks.beats_ms), **_figures(marks.beats_ms)},
-    }
-
-
-def _figures(errors_ms: list[float]) -> dict[str, float]:
-    """Median of the signed errors; 95 % and the worst of their sizes."""
-    if not errors_ms:
-        return {}
-    sizes = np.abs(errors_ms)
-    return {
-        "median_ms": round(float(np.median(errors_ms)), 3),
-        "p95_ms": round(float(np.percentile(sizes, 95)), 3),
-        "worst_ms": round(float(sizes.max()), 3),
-    }

@@ -7,11 +7,13 @@ it wait for what follows them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.bar_phase import MOST_BARS, HeardBeat, beats_to_skip
 from musicgen_rt.live.beat_listener import BeatListener
 from musicgen_rt.live.beat_lock import MAX_WARP, BeatLock, LockState
 from musicgen_rt.live.beat_map import BeatMap
@@ -29,6 +31,8 @@ _TOLERATED_SECONDS = {True: 0.012, False: 0.004}
 # Once it is being corrected, an error is followed further.
 _CORRECTED_SECONDS = 0.003
 _SAME_RATE = 5e-4
+# So near must a beat be heard to be counted in a bar, and all be to leave some out.
+_ON_BEAT_SECONDS = 0.03
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ class BeatFollower:
         self._overlap: Overlap | None = None
         self._rate = 1.0
         self._error_seconds: float | None = None
+        # How much of the music may be left out at once: it has to be made besides.
+        self.spare_samples = math.inf
+        self.beats_left_out = 0
 
     @property
     def lock(self) -> BeatLock:
@@ -133,7 +140,7 @@ class BeatFollower:
     def _replan(self, stream_sample: int) -> None:
         self.map = self.map.cut(stream_sample)
         self._overlap = None
-        self._rate = self.map.stretches[-1].rate if self.map.stretches else 1.0
+        self._rate = self.map.rate
 
     # Music
 
@@ -148,7 +155,43 @@ class BeatFollower:
         if self.is_on:
             self._listener.follow(self._source, asked)
         self.map = self.map.forget_before(self._source.first_sample)
+        if not self._is_told and self.is_on and self.lock.state is LockState.LOCKED:
+            self._leave_out(self._skip_samples(asked, grid))
         return self._pieces(asked, grid)
+
+    def _skip_samples(self, asked: Timeline, grid: Timeline) -> int:
+        """What of the stream to leave out for its bars to fall on the session's; 0 for nothing."""
+        if self._error_seconds is None or abs(self._error_seconds) > _ON_BEAT_SECONDS:
+            return 0
+        frame = self.map.session_end / self._hop_samples
+        beats_per_bar = grid.beats_per_bar_at(int(frame))
+        heard = []
+        for stream_sample, low_db in self._listener.beats_since(self.map.last_left_out, asked):
+            if stream_sample < self.map.stream_end:
+                at = self.map.to_session(stream_sample) / self._hop_samples
+                _, place = grid.bar_position_at(at)
+                off_seconds = (place - round(place)) * 60 / grid.bpm_at(at)
+                if abs(off_seconds) < _ON_BEAT_SECONDS:
+                    heard.append(HeardBeat(round(place), low_db))
+        beats = beats_to_skip(heard[-MOST_BARS * beats_per_bar :], beats_per_bar)
+        belief = self.lock.belief
+        if not beats or belief is None:
+            return 0
+        asked_bpm = asked.bpm_at(self.map.stream_end / self._hop_samples)
+        count = round(beats * 60 / asked_bpm / (1 + belief.tempo_error) * self._rate_hz)
+        if count > self.spare_samples:
+            return 0
+        self.beats_left_out += beats
+        return count
+
+    def _leave_out(self, count: int) -> None:
+        """Leave out so much of the stream, with a crossfade from what it would have gone on to."""
+        if not count:
+            return
+        if self._overlap is None or self._overlap.is_plain:
+            rest = self._source.read(self.map.stream_end, self._warp.fade_samples)
+            self._overlap = Overlap(rest, is_plain=False)
+        self.map = self.map.with_stretch(count, 0)
 
     def _pieces(self, asked: Timeline, grid: Timeline) -> Samples:
         parts = []
@@ -195,13 +238,9 @@ class BeatFollower:
     def _next_rate(self, asked: Timeline, grid: Timeline) -> float:
         """How fast to play the next piece, in stream samples a session sample."""
         wanted = min(max(self._wanted_rate(asked, grid), 1 - MAX_WARP), 1 + MAX_WARP)
-        step = min(max(wanted - self._rate_before, -_RATE_STEP), _RATE_STEP)
-        rate = self._rate_before + step
+        step = min(max(wanted - self.map.rate, -_RATE_STEP), _RATE_STEP)
+        rate = self.map.rate + step
         return 1.0 if abs(rate - 1) < _SAME_RATE else rate
-
-    @property
-    def _rate_before(self) -> float:
-        return self.map.stretches[-1].rate if self.map.stretches else 1.0
 
     def _wanted_rate(self, asked: Timeline, grid: Timeline) -> float:
         at = self.map.stream_end / self._hop_samples
@@ -222,7 +261,7 @@ class BeatFollower:
         late_beats = grid.beat_at(heard_at) - asked_beat - ahead_beats
         late_beats -= round(late_beats)
         self._error_seconds = late_beats * 60 / grid_bpm if is_acting else None
-        is_moving = self._rate_before != 1.0
+        is_moving = self.map.rate != 1.0
         tolerated = _CORRECTED_SECONDS if is_moving else _TOLERATED_SECONDS[self._is_told]
         if not is_acting or abs(late_beats) * 60 / grid_bpm < tolerated:
             return same_speed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ _FASTEST_BPM = 240.0
 # So far a model that is told the beats can be off them; what seems more is something else.
 _MOST_ERROR_IF_TOLD = 0.02
 _KEPT_LOCKS = 256
+# So far from its beat a kick may begin.
+_LOW_REACH_SECONDS = 0.04
 
 
 class BeatListener:
@@ -41,6 +44,22 @@ class BeatListener:
     def lock(self) -> BeatLock:
         """What is believed now."""
         return self._locks[-1][1] if self._locks else BeatLock()
+
+    def beats_since(self, stream_sample: int, asked: Timeline) -> Iterator[tuple[float, float]]:
+        """The beats that were heard behind a sample of the stream, by what was believed of each.
+
+        Where each lies, as a sample, and how strongly it begins in the lowest bands, in dB.
+        """
+        for end_sample, lock in self._locks:
+            if lock.belief is None or not lock.is_acting:
+                continue
+            frame = end_sample / self._hop_samples
+            belief = lock.belief.at(asked.beat_at(frame))
+            since_beats = (belief.at_beat + belief.ahead_beats) % 1.0
+            bpm = asked.bpm_at(frame) * (1 + belief.tempo_error)
+            at = end_sample - since_beats * 60 / bpm * self._rate_hz
+            if at > stream_sample:
+                yield at, self._onsets.low_peak(at, _LOW_REACH_SECONDS)
 
     def begin(self, stream_sample: int, source: SourceHistory) -> None:
         """What comes next is another place of the stream, or of another one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
@@ -21,8 +22,15 @@ class Stretch:
         return self.stream_end - self.stream_first == self.session_end - self.session_first
 
     @property
+    def is_left_out(self) -> bool:
+        """Whether these samples of the stream are not heard at all."""
+        return self.session_first == self.session_end
+
+    @property
     def rate(self) -> float:
-        """Stream samples a session sample: above 1 the music is hastened."""
+        """Stream samples a session sample: above 1 the music is hastened; inf: left out."""
+        if self.is_left_out:
+            return math.inf
         return (self.stream_end - self.stream_first) / (self.session_end - self.session_first)
 
 
@@ -66,6 +74,18 @@ class BeatMap:
         at = bisect_right(self.stretches, session_sample, key=lambda one: one.session_first) - 1
         one = self.stretches[at]
         return one.stream_first + (session_sample - one.session_first) * one.rate
+
+    @property
+    def rate(self) -> float:
+        """That of the last stretch that is heard; 1 before any."""
+        heard = (one.rate for one in reversed(self.stretches) if not one.is_left_out)
+        return next(heard, 1.0)
+
+    @property
+    def last_left_out(self) -> int:
+        """The stream's sample behind the last stretch that is not heard, or where this begins."""
+        ends = (one.stream_end for one in reversed(self.stretches) if one.is_left_out)
+        return next(ends, self._first.stream_first)
 
     def with_stretch(self, stream_count: int, session_count: int) -> BeatMap:
         """One more stretch behind the last; two plain ones in a row become one."""

@@ -41,10 +41,11 @@ class OnsetStrength:
         self._rate_hz = rate_hz
         count = round(_WINDOW_SECONDS * rate_hz)
         self._window = np.hanning(count + 1)[:count].astype(np.float32)
-        self._bands, self._weights = _filters(rate_hz, count)  # [bands, bins], [bands]
+        # [bands, bins], [bands, 2]: of all bands, and of the lowest alone.
+        self._bands, self._weights = _filters(rate_hz, count)
         self._first_hop = self._end_hop = 0
         self._levels = np.full((0, _BANDS), _FLOOR_DB)  # of the hops that are kept
-        self._strengths = np.zeros(0)
+        self._strengths = np.zeros((0, 2))
 
     @property
     def end_hop(self) -> int:
@@ -57,7 +58,18 @@ class OnsetStrength:
 
     def strengths(self, first_hop: int, end_hop: int) -> NDArray[np.float64]:
         """The strengths [end - first] of hops; 0 for those that are not known."""
-        out = np.zeros(end_hop - first_hop)
+        return self._known(first_hop, end_hop)[:, 0]
+
+    def low_peak(self, sample: float, reach_seconds: float) -> float:
+        """The greatest strength in the lowest bands around a sample of the stream, in dB."""
+        hops_a_second = self._rate_hz / self.hop_samples
+        middle = (sample / self._rate_hz + _LATE_SECONDS) * hops_a_second
+        reach = reach_seconds * hops_a_second
+        around = self._known(round(middle - reach), round(middle + reach) + 1)
+        return float(around[:, 1].max())
+
+    def _known(self, first_hop: int, end_hop: int) -> NDArray[np.float64]:
+        out = np.zeros((end_hop - first_hop, 2))
         first, end = max(first_hop, self._first_hop), min(end_hop, self._end_hop)
         if first < end:
             known = self._strengths[first - self._first_hop : end - self._first_hop]
@@ -116,4 +128,5 @@ def _filters(rate_hz: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.f
     bands[np.arange(_BANDS), nearest] = np.maximum(bands[np.arange(_BANDS), nearest], 1.0)
     is_low = edges[1:-1] <= _LOW_HZ
     weights = np.where(is_low, 0.5 / is_low.sum(), 0.5 / (~is_low).sum())
-    return bands * (4.0 / size**2), weights
+    lows = np.where(is_low, 1 / is_low.sum(), 0.0)
+    return bands * (4.0 / size**2), np.stack([weights, lows], axis=1)

@@ -104,6 +104,11 @@ class Conductor:
             return
         section = news.section
         frame = max(player.session_frame_of(news.frame), player.splice.session_frame)
+        if section is not None:
+            # What is heard may be stretched, and rounding put it beside its bar line.
+            earlier = player.timeline.last_bar_start_at_or_before(frame)
+            later = player.timeline.next_bar_start_at_or_after(frame)
+            frame = earlier if frame - earlier <= later - frame else later
         fields: dict[str, object] = {"section": None, "frame": frame}
         if section is not None:
             fields |= {"section": section.name, "number": news.number, "bars": section.bars}
@@ -137,7 +142,9 @@ class Conductor:
         if past_frames < 0 or action.sample is None:
             return past_frames >= 0
         if action.is_waiting is None:
-            action.is_waiting = player.can_go_back and player.frozen is None
+            # By then the playhead must not have come too near.
+            is_near = action.frame < player.free_frame() + self._settling_frames(action)
+            action.is_waiting = player.can_go_back and player.frozen is None and not is_near
         is_settled = past_frames >= self._settling_frames(action) and not player.writer.is_holding
         return is_settled or not action.is_waiting
 

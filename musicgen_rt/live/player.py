@@ -182,6 +182,9 @@ class Player:
         chunk = self.engine.step(frames)
         self.pace.add(frames, self._clock() - started)
         first = self.beats.map.session_end
+        # What is left out must be made besides, well before the music runs dry.
+        spare_frames = self.ahead_frames() / 2 * self.pace.steps_per_second
+        self.beats.spare_samples = spare_frames / self.pace.frame_rate_hz * self.hop_samples
         samples = self.beats.push(chunk.samples, self.engine.timeline, self.timeline)
         self.pace.settle_frames = self.settle_frames
         return Heard(first, samples, self._put(samples))
@@ -207,7 +210,7 @@ class Player:
         earlier: finer codebooks and the decoder look ahead. With `heard_from` it is heard in full
         from that session sample on, and not before the crossfade into it.
         """
-        stream_frame = self._open_frame_of(frame)
+        stream_frame = self.open_frame_of(frame)
         if stream_frame >= self.engine.next_frame:
             return
         self.engine.rollback(stream_frame)
@@ -221,9 +224,9 @@ class Player:
 
     def apply(self, edits: list[Edit], frame: int) -> None:
         """Edits of the score from `frame` on, which is `next_frame` or later."""
-        self.engine.apply(edits, self._open_frame_of(frame))
+        self.engine.apply(edits, self.open_frame_of(frame))
 
-    def _open_frame_of(self, frame: int) -> int:
+    def open_frame_of(self, frame: int) -> int:
         """The stream's frame heard at a frame, or the first that is not given and so can change.
 
         A stream that was joined begins with codes that are what they are, and its sound with them.
@@ -243,7 +246,7 @@ class Player:
                 self.go_back(frame)
             else:
                 frame = self._stretch_queued(frame)
-        at_frame = self._open_frame_of(frame)
+        at_frame = self.open_frame_of(frame)
         before = self.engine.timeline
         self.engine.join_timeline(timeline, frame, at_frame=at_frame)
         if before is not None and self.engine.timeline is not None:

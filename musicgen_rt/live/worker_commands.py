@@ -245,16 +245,11 @@ def _song_load(stage: Stage, path: str) -> Run:
 
 def _song_section(stage: Stage, name: str | None = None) -> Run:
     index = stage.song.index(name)
-    return lambda frame: stage.song.begin(index, _undecided_frame(stage, frame))
+    return lambda frame: stage.song.begin(index, stage.player.open_frame_of(frame))
 
 
 def _song_stop(stage: Stage) -> Run:
-    return lambda frame: stage.song.stop(_undecided_frame(stage, frame))
-
-
-def _undecided_frame(stage: Stage, frame: int) -> int:
-    """The stream's frame heard at a frame, or the next one that it makes."""
-    return max(stage.player.stream_frame_of(frame), stage.engine.next_frame)
+    return lambda frame: stage.song.stop(stage.player.open_frame_of(frame))
 
 
 def _bank_forget(stage: Stage) -> Run:

@@ -66,16 +66,14 @@ def play(
             is_resumed=is_resumed,
         )
 
-    loop = WorkerLoop(
-        conductor,
-        inbox,
-        outbox,
-        heart,
-        Faults(conductor, outbox, hears_collapse=settings.hears_collapse),
-        _resume_file(settings, stage),
-        ModelSwap(conductor, outbox, load, announce),
-        lambda: announce(stage.engine),
-    )
+    faults = Faults(conductor, outbox, hears_collapse=settings.hears_collapse)
+    swap = ModelSwap(conductor, outbox, load, announce)
+    resume_file = _resume_file(settings, stage)
+
+    def began() -> None:
+        announce(stage.engine)
+
+    loop = WorkerLoop(conductor, inbox, outbox, heart, faults, resume_file, swap, began)
     for message in waiting:
         loop.receive(message)
     return loop.run()

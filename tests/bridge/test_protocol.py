@@ -72,7 +72,8 @@ def test_what_the_table_lets_through_the_engine_takes() -> None:
         own = PARAMETERS[name]
         for value in (vars(own)["low"], vars(own)["high"], own.default):
             assert parameter.check(name, value) == value
-    assert score.PARAMETERS.keys() | {"lead_ms", "context_bars", "lock"} == PARAMETERS.keys()
+    others = {"lead_ms", "context_bars", "lock", "ask_tempo"}
+    assert score.PARAMETERS.keys() | others == PARAMETERS.keys()
     slots = vars(entry("prompt/set").arguments[0])
     assert (slots["low"], slots["high"]) == (0, score.NUM_SLOTS - 1)
     weights = vars(entry("prompt/weight").arguments[1])

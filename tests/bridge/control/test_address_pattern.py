@@ -101,7 +101,7 @@ def test_a_pattern_reaches_few_and_harmless_addresses() -> None:
     book = AddressBook()
     paths = [entry.path for entry in book.entries("/mgrt/param/set/*", 0)]
     assert "param/set/cfg" in paths
-    assert len(paths) == 9
+    assert len(paths) == 10
     for pattern in ("/mgrt/qui?", "/mgrt/gen/*", "/mgrt/transport/*", "/mgrt/notif*"):
         with pytest.raises(Refusal, match="matches 0"):
             book.entries(pattern, 0)

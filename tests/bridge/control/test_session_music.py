@@ -137,10 +137,14 @@ def test_a_refused_fader_goes_back_to_what_the_engine_has(rig: Rig) -> None:
 def test_the_lead_is_told_at_once(rig: Rig) -> None:
     (reply,) = rig.send("/mgrt/param/set/lead_ms", 500.0)
     assert reply[:2] == ("/done", "/mgrt/param/set/lead_ms")
-    assert rig.engine == [{"type": "lead", "lead_ms": 500.0, "context_bars": 4, "lock": 1}]
+    lead = {"type": "lead", "lead_ms": 500.0, "context_bars": 4, "lock": 1, "ask_tempo": 1}
+    assert rig.engine == [lead]
     (reply,) = rig.send("/mgrt/param/set/lock", 0)
     assert reply[:2] == ("/done", "/mgrt/param/set/lock")
     assert rig.engine[-1]["lock"] == 0
+    (reply,) = rig.send("/mgrt/param/set/ask_tempo", 0)
+    assert reply[:2] == ("/done", "/mgrt/param/set/ask_tempo")
+    assert rig.engine[-1]["ask_tempo"] == 0
 
 
 def test_how_the_beats_are_heard_is_told_when_it_changes(rig: Rig) -> None:
