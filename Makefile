@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Written when everything is installed; a changed pyproject.toml installs again.
 STAMP := $(VENV)/.installed
+NODE_PACKAGES := patches/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .PHONY: help setup jam soak test lint style types imports pytest format bench clean distclean
@@ -49,8 +50,15 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
-pytest: $(STAMP)
+pytest: $(STAMP) $(NODE_PACKAGES)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# What the tests of the Node.js client need; without npm they are skipped.
+$(NODE_PACKAGES): patches/node/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix patches/node --ignore-scripts --no-audit --no-fund || \
+		echo 'npm could not install the packages of patches/node: its tests are skipped'; \
+	fi
 
 bench: $(STAMP)
 	$(BIN)/musicgen-rt bench $(or $(BENCH_ARGS),--random-weights)

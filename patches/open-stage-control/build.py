@@ -13,6 +13,30 @@ PROMPTS = (
     "jazz trio with brushes",
     "drum and bass, rolling",
 )
+COLORS = {
+    "ground": "#14131a",
+    "text": "#ece8f5",
+    "button": "#968fa8",
+    "knob": "#ffb454",
+    "keys": "#ffb454",
+    "faders": ("#f5a864", "#70f26c", "#6cb9f2", "#c96cf2"),
+}
+# Subscribe until heartbeats come, which they do once a second, and again when they stay away.
+LOOK = """
+locals.heard = 0
+setInterval("look", () => {
+    if (Date.now() - locals.heard < 3500) return
+    set("daemon", "nobody answers: start the daemon with musicgen-rt jam", {send: false})
+    send("/mgrt/notify", 1)
+}, 2000)
+send("/mgrt/notify", 1)
+"""
+HEARD = """
+locals.heard = Date.now()
+set("daemon", "connected, " + value[0], {send: false})
+"""
+# Any message keeps the subscription.
+RENEW = 'setInterval("renew", () => send("/mgrt/status"), 10000)'
 
 
 def _widget(kind: str, name: str, place: tuple[int, int, int, int], **more: Any) -> dict[str, Any]:
@@ -38,12 +62,18 @@ def _button(
         name,
         place,
         label=name,
-        mode="tap",
+        mode="momentary",  # sends the values alone; a tap would add one of its own
         address=address,
         preArgs=values,
-        on="",
-        off="",
+        colorWidget=COLORS["button"],
     )
+
+
+def _readout(
+    name: str, place: tuple[int, int, int, int], address: str, text: str, **more: Any
+) -> dict[str, Any]:
+    """A text, and what comes from an address after it."""
+    return _widget("text", name, place, address=address, default=text, **more)
 
 
 def _prompts() -> list[dict[str, Any]]:
@@ -53,7 +83,8 @@ def _prompts() -> list[dict[str, Any]]:
         text = {"default": prompt, "address": "/mgrt/prompt/set", "preArgs": [slot]}
         widgets.append(_widget("input", f"prompt_{slot}", (20, top, 420, 30), **text))
         fader = {"horizontal": True, "range": {"min": 0, "max": 1}, "default": int(slot == 0)}
-        fader |= {"address": "/mgrt/prompt/weight", "preArgs": [slot]}
+        fader |= {"address": "/mgrt/prompt/weight", "preArgs": [slot], "design": "compact"}
+        fader |= {"colorWidget": COLORS["faders"][slot]}
         widgets.append(_widget("fader", f"weight_{slot}", (20, top + 32, 420, 32), **fader))
     return widgets
 
@@ -66,17 +97,14 @@ def _sampling() -> list[dict[str, Any]]:
         ("tempo", "/mgrt/clock/tempo", 40.0, 200.0, 120.0),
         ("level", "/mgrt/audio/gain_db", -60.0, 6.0, 0.0),
     ]
-    return [
-        _widget(
-            *("knob", name, (470 + 110 * n, 20, 100, 120)),
-            label=name,
-            range={"min": low, "max": high},
-            default=default,
-            address=address,
-            preArgs=[],
-        )
-        for n, (name, address, low, high, default) in enumerate(knobs)
-    ]
+    widgets = []
+    for n, (name, address, low, high, default) in enumerate(knobs):
+        left = 470 + 110 * n
+        knob = {"range": {"min": low, "max": high}, "default": default, "address": address}
+        knob |= {"preArgs": [], "colorWidget": COLORS["knob"]}
+        widgets.append(_widget("knob", name, (left, 20, 100, 100), **knob))
+        widgets.append(_readout(f"{name}_name", (left, 124, 100, 26), "", name))
+    return widgets
 
 
 def _buttons() -> list[dict[str, Any]]:
@@ -108,7 +136,7 @@ def _buttons() -> list[dict[str, Any]]:
 def _keyboard() -> list[dict[str, Any]]:
     """Keys send pitch and velocity, 0 when they are let go."""
     keys: dict[str, Any] = {"keys": 25, "start": 48, "on": 100, "off": 0}
-    keys |= {"address": "/mgrt/melody/note_on", "preArgs": []}
+    keys |= {"address": "/mgrt/melody/note_on", "preArgs": [], "colorWidget": COLORS["keys"]}
     follow = ("follow", "/mgrt/melody/mode", ["follow"])
     ignore = ("ignore", "/mgrt/melody/mode", ["off"])
     return [
@@ -118,11 +146,25 @@ def _keyboard() -> list[dict[str, Any]]:
     ]
 
 
+def _readouts() -> list[dict[str, Any]]:
+    """What the daemon says: whether it is there, the beat, the last answers."""
+    seen = [
+        ("daemon", (20, 510, 420, 36), ""),
+        ("beat", (460, 510, 160, 36), "/mgrt/beat"),
+        ("done", (20, 552, 420, 36), "/done"),
+        ("fail", (460, 552, 430, 36), "/fail"),
+    ]
+    widgets = [_readout(*one, "-", align="left") for one in seen]
+    scripts = {"onCreate": LOOK + RENEW, "onValue": HEARD}
+    return [*widgets, {"type": "variable", "id": "pulse", "address": "/mgrt/heartbeat", **scripts}]
+
+
 def session() -> dict[str, Any]:
     """The whole session."""
-    widgets = [*_prompts(), *_sampling(), *_buttons(), *_keyboard()]
+    widgets = [*_prompts(), *_sampling(), *_buttons(), *_keyboard(), *_readouts()]
     root = {"type": "root", "id": "root", "widgets": widgets, "tabs": []}
-    return {"version": "1.27.0", "type": "session", "content": root}
+    root |= {"colorBg": COLORS["ground"], "colorText": COLORS["text"]}
+    return {"version": "1.29.0", "type": "session", "content": root}
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from tests.programs import requires_program
 QUARK: Final = Path(__file__).resolve().parents[2] / "patches" / "supercollider"
 
 
-def sclang(folder: Path, program: Path, *, is_driven: bool = False, **environment: str) -> Script:
-    """Run a program in sclang; its posts are lines. One that is driven evaluates what is said."""
+def sclang(folder: Path, program: Path, **environment: str) -> Script:
+    """Run a program in sclang; its posts are lines."""
     settings = {
         "includePaths": [str(QUARK)],
         "excludePaths": [],
@@ -33,5 +33,4 @@ def sclang(folder: Path, program: Path, *, is_driven: bool = False, **environmen
             "QTWEBENGINE_DISABLE_SANDBOX": "1",
             **environment,
         },
-        is_driven=is_driven,
     )
