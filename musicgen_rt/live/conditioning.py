@@ -80,14 +80,13 @@ class RowBias:
     def __call__(
         self, rows: Sequence[Row], conditions: Sequence[FrameConditions]
     ) -> torch.Tensor | None:
-        """The bias of T frames: float32 [B, T, D]; unconditioned rows get the nulls."""
+        """The bias of T frames: float32 [B, T, D]; see `FrameConditioner` for rows without."""
         if self._conditioner is None:
             return None
         told = [self._implied(row.text) if row.is_conditioned else None for row in rows]
-        frames = len(conditions)
-        embedded: dict[AttributeStates | None, torch.Tensor] = {
-            None: self._conditioner([NO_CONDITIONS]).expand(frames, -1)
-        }
+        embedded: dict[AttributeStates | None, torch.Tensor] = {}
+        if None in told:
+            embedded[None] = self._conditioner.unconditional(conditions)
         for states in told:
             if states is not None and states not in embedded:
                 filled = [_filled(one, states) for one in conditions]

@@ -151,20 +151,27 @@ class ClockConfig:
 
 @dataclass(frozen=True)
 class FrameConditioningConfig:
-    """Conditions added to the decoder's input at every frame (this project's own extension)."""
+    """Conditions added to the decoder's input at every frame (this project's own extension).
+
+    Guidance enlarges what all conditions say together, and where one speaks much louder than the
+    others it drowns them. `unconditional_clock` is the share of the clock's embedding that the
+    unconditional row hears too, and so the share of the clock that guidance leaves as it is.
+    """
 
     clock: ClockConfig | None = None
     chroma: bool = False
     attributes: tuple[str, ...] = ()
+    unconditional_clock: float = 0.0
 
     @classmethod
     def from_json(cls, fields: JsonSection) -> FrameConditioningConfig:
-        fields.refuse_unknown(("clock", "chroma", "attributes"))
+        fields.refuse_unknown(("clock", "chroma", "attributes", "unconditional_clock"))
         has_clock = fields.values.get("clock") is not None
         return cls(
             clock=ClockConfig.from_json(fields.section("clock")) if has_clock else None,
             chroma=fields.boolean("chroma", False),
             attributes=_attribute_names(fields),
+            unconditional_clock=fields.number("unconditional_clock", 0.0, 0.0, 1.0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -173,6 +180,7 @@ class FrameConditioningConfig:
             "clock": None if self.clock is None else dict(vars(self.clock)),
             "chroma": self.chroma,
             "attributes": list(self.attributes),
+            "unconditional_clock": self.unconditional_clock,
         }
 
 

@@ -2,7 +2,8 @@
 
 The host's clock, the melody's pitch class and attributes such as drums on/off become embeddings
 that are summed into the input of the step that makes the frame (the "sum" fusing of AudioCraft).
-Each has a null of its own, used where nothing is asked and in the unconditional row of guidance.
+Each has a null of its own, used where nothing is asked and in the unconditional row of guidance,
+which may hear a share of the clock.
 """
 
 from __future__ import annotations
@@ -106,6 +107,18 @@ class FrameConditioner(nn.Module):
         for part in parts[1:]:
             total = total + part
         return total
+
+    def unconditional(self, conditions: Sequence[FrameConditions]) -> Tensor:
+        """What guidance's unconditional row is given in T frames: float32 [T, D].
+
+        All nulls, and the clock as far as `unconditional_clock` says.
+        """
+        nulls = self([NO_CONDITIONS]).expand(len(conditions), -1)
+        share = self.config.unconditional_clock
+        if self.config.clock is None or share == 0.0:
+            return nulls
+        clock = self._clock(self.config.clock, [c.clock for c in conditions])
+        return nulls + share * (clock - self.get_buffer("clock_null"))
 
     def _attribute_sum(self, states: AttributeStates) -> Tensor:
         """All attributes together: [D]."""

@@ -36,10 +36,12 @@ def export_run(
     out: Path,
     dtype: torch.dtype = torch.float32,
     shard_bytes: int | None = None,
+    unconditional_clock: float = 0.0,
 ) -> int:
     """Exports the averaged weights of a run; returns the step they are from.
 
     With `shard_bytes` the weights are cut into files of at most that size, as transformers does.
+    `unconditional_clock` is `FrameConditioningConfig`'s, for a model that has a clock.
 
     Raises CheckpointError if there is no saved state, or `out` is not a new or empty folder.
     """
@@ -49,6 +51,14 @@ def export_run(
     objective = build_objective(config, foundation)
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     put_weights(trained, state.group("average"))
+    if unconditional_clock:
+        conditioning = foundation.config_json.get("frame_conditioning") or {}
+        if conditioning.get("clock") is None:
+            raise CheckpointError(
+                f"unconditional_clock is {unconditional_clock} and {run_folder} has no clock: "
+                "leave it out"
+            )
+        conditioning["unconditional_clock"] = unconditional_clock
     export_objective(objective, foundation, out, dtype, shard_bytes)
     return int(state.values["step"])
 

@@ -119,6 +119,9 @@ def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None)
     table = _read_json(folder / "config.json")
     with Checkpoint.open(folder) as checkpoint:
         own = checkpoint.config.frame_conditioning
+    if own is not None and conditioning is not None:
+        # How guidance takes the clock is not trained.
+        conditioning = replace(conditioning, unconditional_clock=own.unconditional_clock)
     if own is not None and not _extends(conditioning, own):
         raise CheckpointError(
             f"{folder} has the frame conditioners {own.to_json()}; [conditions] asks for others: "

@@ -31,14 +31,16 @@ class ExportConfig:
     """Writes the run `run`, of a codec or a language model, as a checkpoint into `out`.
 
     `dtype` is fp32, bf16 or fp16. `shard_megabytes` cuts a language model's weights into files of
-    at most that size. `identity_lstm` is for codecs, see `codec_export`. `plot` is an
-    SVG file to draw the metrics `curves` into.
+    at most that size. `unconditional_clock` is for those that hear a clock, see
+    `FrameConditioningConfig`; `identity_lstm` for codecs, see `codec_export`. `plot` is an SVG file
+    to draw the metrics `curves` into.
     """
 
     run: str
     out: str
     dtype: str = "fp32"
     shard_megabytes: float | None = None
+    unconditional_clock: float = 0.0
     identity_lstm: bool = True
     plot: str = ""
     curves: tuple[str, ...] = ("loss", "validation_loss", "validation_free_loss")
@@ -48,6 +50,7 @@ class ExportConfig:
             raise ParameterError(f"dtype is {self.dtype!r}; allowed: {', '.join(DTYPES)}")
         if self.shard_megabytes is not None:
             require_range("shard_megabytes", self.shard_megabytes, 0.001, 1e6)
+        require_range("unconditional_clock", self.unconditional_clock, 0.0, 1.0)
 
 
 def run_stage(stage: str, config_file: Path, table_name: str | None) -> None:
@@ -105,7 +108,8 @@ def _export(table: dict[str, Any], where: str) -> None:
         step = saved.state.values["step"]
     else:
         megabytes = config.shard_megabytes
-        step = export_run(run, out, dtype, None if megabytes is None else round(megabytes * 1e6))
+        shard_bytes = None if megabytes is None else round(megabytes * 1e6)
+        step = export_run(run, out, dtype, shard_bytes, config.unconditional_clock)
     print(f"wrote {out} from step {step}")
     if config.plot:
         plot_run(run, Path(config.plot), config.curves)

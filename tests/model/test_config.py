@@ -137,11 +137,13 @@ def test_frame_conditioning_round_trip() -> None:
         "clock": {"bar_harmonics": 4},
         "chroma": True,
         "attributes": ["drums", "bass"],
+        "unconditional_clock": 0.25,
     }
     config = ModelConfig.from_json(values).frame_conditioning
     assert config is not None and config.clock == ClockConfig(4, 8, 8)
     assert config.clock.num_features == 2 * 4 + 2 * 8 + 8 + 1
     assert config.chroma and config.attributes == ("drums", "bass")
+    assert config.unconditional_clock == 0.25
     values["frame_conditioning"] = json.loads(json.dumps(config.to_json()))
     assert ModelConfig.from_json(values).frame_conditioning == config
 
@@ -186,6 +188,7 @@ def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
         (_set("frame_conditioning", to={"clocks": {}}), "unknown key 'clocks'"),
         (_set("frame_conditioning", to={"clock": {"harmonics": 3}}), "unknown key 'harmonics'"),
         (_set("frame_conditioning", to={"clock": True}), "clock is True"),
+        (_set("frame_conditioning", to={"unconditional_clock": 2}), "unconditional_clock is 2"),
         (_set("frame_conditioning", to={"clock": {"bar_harmonics": 0}}), "bar_harmonics is 0"),
         (_set("frame_conditioning", to={"chroma": "yes"}), "chroma is 'yes'"),
         (_set("frame_conditioning", to={"attributes": "drums"}), "attributes is 'drums'"),

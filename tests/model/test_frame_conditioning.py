@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,20 @@ def test_frames_do_not_depend_on_their_neighbours(conditioner: FrameConditioner)
     together = conditioner(frames)
     alone = torch.cat([conditioner([frame]) for frame in frames])
     assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_unconditional_row_hears_its_share_of_the_clock(
+    tensors: dict[str, np.ndarray], conditioner: FrameConditioner, share: float
+) -> None:
+    given = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    sharing = FrameConditioner(replace(conditioner.config, unconditional_clock=share), given)
+    frames = [FrameConditions(POINT, 3, (("drums", True),)), FrameConditions(None, 3)]
+    nulls = conditioner([NO_CONDITIONS])[0]
+    with_clock = conditioner([FrameConditions(POINT)])[0]
+    found = sharing.unconditional(frames)
+    assert torch.allclose(found[0], (1 - share) * nulls + share * with_clock, atol=1e-6)
+    assert torch.equal(found[1], nulls), "without a clock there is nothing to share"
 
 
 def test_a_part_of_the_conditioners_may_be_there() -> None:

@@ -56,6 +56,8 @@ def test_a_new_model_plays_the_same_in_transformers_and_here(tmp_path: Path) -> 
         assert np.array_equal(engine_codes(out, cfg), expected)
     with pytest.raises(CheckpointError, match="not an empty folder"):
         export_run(tmp_path / "run", out)
+    with pytest.raises(CheckpointError, match="has no clock"):
+        export_run(tmp_path / "run", tmp_path / "another", unconditional_clock=0.5)
 
 
 def test_the_conditioners_lie_beside_a_checkpoint_that_transformers_loads(tmp_path: Path) -> None:
@@ -133,9 +135,14 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
         assert torch.equal(tensor, tuned[name]), name
     loaded = MusicGen.load(str(tmp_path / "out"), device="cpu", weights="fp32")
     assert loaded.config.frame_conditioning == config.conditions.to_model()
-    # And it can be tuned further.
-    again = replace(config, start=str(tmp_path / "out"), run_folder=str(tmp_path / "again"))
+    # And it can be tuned further, which does not change what guidance takes of the clock.
+    export_run(tmp_path / "run", tmp_path / "shared", unconditional_clock=0.25)
+    again = replace(config, start=str(tmp_path / "shared"), run_folder=str(tmp_path / "again"))
     train_lm(again)
+    export_run(tmp_path / "again", tmp_path / "onwards")
+    for name in ("shared", "onwards"):
+        conditioning = MusicGen.load(str(tmp_path / name), device="cpu").config.frame_conditioning
+        assert conditioning is not None and conditioning.unconditional_clock == 0.25
     # Also with attributes that it had no conditioners for: they start beside what was learned.
     more = ConditionShape(attributes=(*config.conditions.attributes, "keys", "house"))
     wider = replace(again, conditions=more, run_folder=str(tmp_path / "wider"))
@@ -151,6 +158,8 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     train_lm(wider)
     export_run(tmp_path / "wider", tmp_path / "widened")
     widened = MusicGen.load(str(tmp_path / "widened"), device="cpu", weights="fp32")
-    assert widened.config.frame_conditioning == more.to_model()
+    shared = more.to_model()
+    assert shared is not None
+    assert widened.config.frame_conditioning == replace(shared, unconditional_clock=0.25)
     with pytest.raises(CheckpointError, match="what attributes you want to add"):
         load_foundation(replace(again, conditions=ConditionShape(attributes=("drums",))))
