@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parent / "musicgen-rt.json"
-PROMPTS = (
-    "warm house groove with a round bass",
-    "dub techno, deep chords",
-    "jazz trio with brushes",
-    "drum and bass, rolling",
-)
+HERE = Path(__file__).resolve().parent
+FILE = HERE / "musicgen-rt.json"
+SURFACE: dict[str, Any] = tomllib.loads((HERE.parent / "surface.toml").read_text("utf-8"))
 COLORS = {
     "ground": "#14131a",
     "text": "#ece8f5",
@@ -78,7 +75,7 @@ def _readout(
 
 def _prompts() -> list[dict[str, Any]]:
     widgets = []
-    for slot, prompt in enumerate(PROMPTS):
+    for slot, prompt in enumerate(SURFACE["prompts"]):
         top = 20 + 70 * slot
         text = {"default": prompt, "address": "/mgrt/prompt/set", "preArgs": [slot]}
         widgets.append(_widget("input", f"prompt_{slot}", (20, top, 420, 30), **text))
@@ -91,10 +88,11 @@ def _prompts() -> list[dict[str, Any]]:
 
 def _sampling() -> list[dict[str, Any]]:
     """Knobs for guidance and heat, and the tempo."""
+    tempo = SURFACE["tempo"]
     knobs = [
         ("guidance", "/mgrt/param/set/cfg", 1.0, 10.0, 3.0),
         ("heat", "/mgrt/param/set/temperature", 0.3, 2.0, 1.0),
-        ("tempo", "/mgrt/clock/tempo", 40.0, 200.0, 120.0),
+        ("tempo", "/mgrt/clock/tempo", tempo["low"], tempo["high"], tempo["default"]),
         ("level", "/mgrt/audio/gain_db", -60.0, 6.0, 0.0),
     ]
     widgets = []
@@ -108,41 +106,27 @@ def _sampling() -> list[dict[str, Any]]:
 
 
 def _buttons() -> list[dict[str, Any]]:
-    rows: list[list[tuple[str, str, list[Any]]]] = [
-        [
-            ("play", "/mgrt/transport/play", []),
-            ("stop", "/mgrt/transport/stop", []),
-            ("retry", "/mgrt/gen/retry", []),
-            ("undo 4", "/mgrt/gen/undo", [4]),
-        ],
-        [
-            ("freeze", "/mgrt/gen/freeze", [1]),
-            ("let go", "/mgrt/gen/freeze", [0]),
-            ("tap", "/mgrt/clock/tap", []),
-            ("panic", "/mgrt/gen/panic", []),
-        ],
-        [
-            (f"drums {value}", "/mgrt/attr/set", ["drums", value, "bar"])
-            for value in ("on", "off", "free")
-        ],
+    parts = [
+        {"name": f"drums {value}", "address": "/mgrt/attr/set", "values": ["drums", value, "bar"]}
+        for value in ("on", "off", "free")
     ]
     return [
-        _button(name, (470 + 110 * column, 160 + 60 * row, 100, 50), address, values)
-        for row, buttons in enumerate(rows)
-        for column, (name, address, values) in enumerate(buttons)
+        _button(place=(470 + 110 * (n % 4), 160 + 60 * (n // 4), 100, 50), **button)
+        for n, button in enumerate([*SURFACE["commands"], *parts])
     ]
 
 
 def _keyboard() -> list[dict[str, Any]]:
     """Keys send pitch and velocity, 0 when they are let go."""
-    keys: dict[str, Any] = {"keys": 25, "start": 48, "on": 100, "off": 0}
+    first, count, velocity = (SURFACE["keys"][name] for name in ("first", "count", "velocity"))
+    keys: dict[str, Any] = {"keys": count, "start": first, "on": velocity, "off": 0}
     keys |= {"address": "/mgrt/melody/note_on", "preArgs": [], "colorWidget": COLORS["keys"]}
-    follow = ("follow", "/mgrt/melody/mode", ["follow"])
-    ignore = ("ignore", "/mgrt/melody/mode", ["off"])
     return [
         _widget("keyboard", "keys", (20, 360, 660, 130), **keys),
-        _button(follow[0], (700, 360, 190, 60), *follow[1:]),
-        _button(ignore[0], (700, 430, 190, 60), *ignore[1:]),
+        *(
+            _button(place=(700, 360 + 70 * n, 190, 60), **button)
+            for n, button in enumerate(SURFACE["melody"])
+        ),
     ]
 
 
