@@ -40,10 +40,18 @@ change and with it: they are the same up to the announced beat, and differ from 
 """
 
 
+PICTURES = """
+## At work
+
+Each connected to a daemon that plays.
+"""
+
+
 def page() -> str:
     """The whole page."""
     hosts = tomllib.loads((HERE / "hosts.toml").read_text(encoding="utf-8"))["host"]
-    return HEAD + "".join(_row(host) for host in hosts) + FOOT
+    pictures = "".join(_picture(host) for host in hosts if "picture" in host)
+    return HEAD + "".join(_row(host) for host in hosts) + FOOT + PICTURES + pictures
 
 
 def _row(host: dict[str, Any]) -> str:
@@ -51,6 +59,11 @@ def _row(host: dict[str, Any]) -> str:
     how = HOW[host["tested"]].format(**host)
     link = f"[{host['name']}](../patches/{host['folder']}/README.md)"
     return f"| {link} | {', '.join(host['can'])} | {how}: {tests} |\n"
+
+
+def _picture(host: dict[str, Any]) -> str:
+    name = host["name"]
+    return f"\n{name}:\n\n![{name}](../patches/{host['folder']}/{host['picture']})\n"
 
 
 def main() -> None:

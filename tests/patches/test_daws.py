@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.protocol import BY_ADDRESS
 from tests.bridge.daemon_rig import DaemonProcess
-from tests.programs import requires_program
+from tests.patches.stand_in import lines_of
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
 
@@ -135,16 +135,6 @@ PLAYED = [
     ("/mgrt/prompt/set", 0, "jazz trio"),
     ("/mgrt/transport/stop",),
 ]
-
-
-def lines_of(folder: Path, program: str, stand_in: str, script: Path) -> list[str]:
-    """What a stand-in prints while a script runs in it."""
-    driver = folder / ("driver.mjs" if program == "node" else "driver.lua")
-    driver.write_text(stand_in)
-    command = [requires_program(program), str(driver), str(script)]
-    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.splitlines()
 
 
 def check(messages: list[tuple[Any, ...]]) -> None:

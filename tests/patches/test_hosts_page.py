@@ -35,6 +35,12 @@ def test_a_host_is_tested_as_the_page_says(host: dict[str, Any]) -> None:
     assert ("**Not run in " in readme) != is_run, "the README says otherwise"
 
 
+def test_every_picture_is_there() -> None:
+    pictures = [PATCHES / host["folder"] / host["picture"] for host in HOSTS if "picture" in host]
+    assert pictures
+    assert [path for path in pictures if not path.read_bytes().startswith(b"\x89PNG")] == []
+
+
 @pytest.mark.parametrize("host", HOSTS, ids=lambda host: host["folder"])
 def test_the_programs_of_a_host_are_required_by_its_tests(host: dict[str, Any]) -> None:
     helpers = (ROOT / "tests").glob("patches/*.py"), (ROOT / "tests" / "bridge").glob("jack*.py")

@@ -96,6 +96,30 @@ TestMusicGenRT : UnitTest {
 		clock.stop;
 	}
 
+	test_daemonFollowsAClocksBeats {
+		var clock = TempoClock(1), off = List.new, listener;
+		mgrt.follows(clock);
+		this.wait({ (mgrt.state[\clock] ? [])[0] == 'osc' }, "the clock was not taken", 30);
+		listener = { |who, what|
+			// What a clock plays sounds later by the latency, as with a server.
+			var beats = clock.secs2beats(thisThread.seconds - mgrt.latency);
+			if(what == \beat) { off.add(beats - beats.round) };
+		};
+		mgrt.addDependant(listener);
+		// Beats that went on as they were could not be on both.
+		[0, 0.5].do { |jump|
+			clock.beats = clock.beats + jump;
+			off.clear;
+			this.wait({
+				off.size >= 3 and: { off.asArray.keep(-3).every { |beats| beats.abs < 0.15 } }
+			}, "not on its beats after a jump of %".format(jump), 60);
+		};
+		mgrt.removeDependant(listener);
+		clock.tempo = 2;
+		this.wait({ (mgrt.state[\clock] ? [])[1] == 120 }, "the tempo was not taken", 30);
+		clock.stop;
+	}
+
 	test_commandsToNobodyAreRefused {
 		var other = MusicGenRT(\nobody, "127.0.0.1", "MGRT_SPARE_PORT".getenv.asInteger);
 		var reasons = List.new;
