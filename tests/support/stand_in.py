@@ -128,6 +128,10 @@ class _Conditioner(nn.Module):
                 row[_PITCH_FLAG] = condition.pitch_class + 1
         return rows
 
+    def unconditional(self, conditions: Sequence[FrameConditions]) -> Tensor:
+        """Nothing: float32 [T, D]."""
+        return torch.zeros(len(conditions), self._size)
+
 
 @dataclass(frozen=True)
 class _State(StreamState):
