@@ -31,6 +31,7 @@ _MIN_BEND_BEATS = 2.0
 _MARGIN_FRAMES = 3
 # Tempi are kept to so many places, so that exact fractions stay short.
 _BPM_PLACES = 5
+_ROUNDING_BPM = 1e-4
 _PLACE_PARTS = 1 << 24
 
 
@@ -77,13 +78,21 @@ def error_at(
 
 
 def bent(timeline: Timeline, host: Anchor, position: Position, now_ns: int, frame: int) -> Timeline:
-    """The timeline bent from `frame` on until it meets the host, and then at the host's tempo."""
+    """The timeline bent from `frame` on until it meets the host, and then at the host's tempo.
+
+    Where the slowest or fastest tempo leaves no room to bend, the place is set at once instead.
+    """
     bpm = _limited(host.bpm)
     error_beats = error_at(timeline, host, position, now_ns, frame) * bpm / 60
     beats = max(_MIN_BEND_BEATS, abs(error_beats) / _MAX_BEND)
     beats_per_frame = bpm / 60 / float(timeline.frame_rate_hz)
     frames = max(1, math.ceil(beats / beats_per_frame))
-    bend_bpm = _limited(bpm * (1 + error_beats / (frames * beats_per_frame)))
+    wanted_bpm = bpm * (1 + error_beats / (frames * beats_per_frame))
+    bend_bpm = _limited(wanted_bpm)
+    if abs(bend_bpm - wanted_bpm) > _ROUNDING_BPM:
+        time_ns = position.time_of_frame_ns(frame, now_ns)
+        place = host.place_at(time_ns, timeline.beats_per_bar_at(frame))
+        return placed(timeline, frame, place, host.bpm)
     return timeline.with_tempo(frame, bend_bpm).with_tempo(frame + frames, bpm)
 
 
