@@ -70,6 +70,8 @@ class BeatFollower:
         # How much of the music may be left out at once: it has to be made besides.
         self.spare_samples = math.inf
         self.beats_left_out = 0
+        # The lock with which the beats were last compared with the bar.
+        self._judged: BeatLock | None = None
 
     @property
     def lock(self) -> BeatLock:
@@ -163,9 +165,12 @@ class BeatFollower:
         """What of the stream to leave out for its bars to fall on the session's; 0 for nothing."""
         if self._error_seconds is None or abs(self._error_seconds) > _ON_BEAT_SECONDS:
             return 0
+        if self.lock is self._judged:
+            return 0  # no beat was heard since
+        self._judged = self.lock
         frame = self.map.session_end / self._hop_samples
         beats_per_bar = grid.beats_per_bar_at(int(frame))
-        heard = []
+        heard: list[HeardBeat] = []
         for stream_sample, low_db in self._listener.beats_since(self.map.last_left_out, asked):
             if stream_sample < self.map.stream_end:
                 at = self.map.to_session(stream_sample) / self._hop_samples
@@ -173,7 +178,9 @@ class BeatFollower:
                 off_seconds = (place - round(place)) * 60 / grid.bpm_at(at)
                 if abs(off_seconds) < _ON_BEAT_SECONDS:
                     heard.append(HeardBeat(round(place), low_db))
-        beats = beats_to_skip(heard[-MOST_BARS * beats_per_bar :], beats_per_bar)
+            if len(heard) == MOST_BARS * beats_per_bar:
+                break
+        beats = beats_to_skip(heard[::-1], beats_per_bar)
         belief = self.lock.belief
         if not beats or belief is None:
             return 0

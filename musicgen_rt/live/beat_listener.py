@@ -46,11 +46,15 @@ class BeatListener:
         return self._locks[-1][1] if self._locks else BeatLock()
 
     def beats_since(self, stream_sample: int, asked: Timeline) -> Iterator[tuple[float, float]]:
-        """The beats that were heard behind a sample of the stream, by what was believed of each.
+        """The beats that were heard behind a sample of the stream, the last one first.
+
+        They are those that were believed in when each was heard.
 
         Where each lies, as a sample, and how strongly it begins in the lowest bands, in dB.
         """
-        for end_sample, lock in self._locks:
+        for end_sample, lock in reversed(self._locks):
+            if end_sample <= stream_sample:
+                return
             if lock.belief is None or not lock.is_acting:
                 continue
             frame = end_sample / self._hop_samples

@@ -99,7 +99,8 @@ class Conductor:
 
     def _tell_song(self) -> None:
         """Let the song go on if its next section is due, and tell what has come of it."""
-        news, player = self.stage.song.poll(), self.stage.player
+        player = self.stage.player
+        news = self.stage.song.poll(is_waiting=player.frozen is not None)
         if news is None:
             return
         section = news.section

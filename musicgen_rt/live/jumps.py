@@ -8,6 +8,7 @@ raises before it changes anything.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from musicgen_rt.errors import HistoryError, ParameterError
 from musicgen_rt.live.controls import parameter_edits
@@ -32,15 +33,10 @@ def undo(player: Player, bars: int, frame: int) -> None:
 
     Raises HistoryError if that is forgotten.
     """
-    target = _bars_back(player, bars, frame)
+    target = bars_back(player, bars, frame)
     is_far = _is_far(player, target)
     player.engine.truncate_controls(target)
     _go_on(player, target, frame, is_far)
-
-
-def retry(player: Player, bars: int, frame: int, seed: int) -> None:
-    """As `undo`, but with another seed and the controls that stand now."""
-    restart(player, _bars_back(player, bars, frame), frame, seed)
 
 
 def restart(player: Player, stream_frame: int, frame: int, seed: int) -> None:
@@ -54,17 +50,25 @@ def restart(player: Player, stream_frame: int, frame: int, seed: int) -> None:
     _go_on(player, stream_frame, frame, is_far)
 
 
-def infill(player: Player, bars: range, of_bars: int, frame: int, seed: int) -> int:
+def infill(
+    player: Player,
+    bars: range,
+    of_bars: int,
+    frame: int,
+    seed: int,
+    before_moving: Callable[[int], None],
+) -> int:
     """From `frame` on play the last `of_bars` bars again, with `bars` of them made anew.
 
     With 0 they are bars of what is to come. Bars count from 0. What is new is made under the
-    controls that stand at `frame`. Returns the frame from which the new ones are heard. Raises
-    UnsupportedError, and HistoryError for what is forgotten or not within a window's reach.
+    controls that stand at `frame`; `before_moving` is told that frame of the stream before they are
+    moved. Returns the frame from which the new ones are heard. Raises UnsupportedError, and
+    HistoryError for what is forgotten or not within a window's reach.
     """
     engine, timeline = player.engine, player.engine.timeline
     assert timeline is not None
     here = player.stream_frame_of(frame)
-    target = _bars_back(player, of_bars, frame) if of_bars else here
+    target = bars_back(player, of_bars, frame) if of_bars else here
     bar = timeline.bar_at(target + 1)  # rounding may have put it a frame before its line
     if timeline.bar_start_frame(bar) < target - 1:
         bar += 1
@@ -73,6 +77,7 @@ def infill(player: Player, bars: range, of_bars: int, frame: int, seed: int) -> 
     stays = _is_on_the_grid(player, target, frame)
     fixed = around_hole(engine, first, end, None if stays else target)
     if first < here:
+        before_moving(here)
         engine.move_controls(here, first)
     fill_hole(engine, first, fixed)
     engine.apply(parameter_edits("seed", seed, 0), first)
@@ -132,7 +137,7 @@ def replay(player: Player, stream_frame: int, frame: int) -> None:
     player.splice_at(frame, stream_frame, joined_at=max(stream_frame, engine.next_frame))
 
 
-def _bars_back(player: Player, bars: int, frame: int) -> int:
+def bars_back(player: Player, bars: int, frame: int) -> int:
     """The stream's frame `bars` bars before what is heard at `frame`. Raises HistoryError."""
     here, timeline = player.stream_frame_of(frame), player.engine.timeline
     assert timeline is not None

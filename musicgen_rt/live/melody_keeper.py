@@ -54,13 +54,19 @@ class MelodyKeeper:
         later, self._turned[at:] = self._turned[at:], [_Turned(frame, turn, new)]
         if new.sounds_other_than(old):
             self._must_tell(frame)
-        for one in later:
-            with suppress(MusicgenRTError):  # it makes no sense any more after this change
-                state = one.turn(self.at(one.frame))
-                self._turned.append(_Turned(one.frame, one.turn, state))
-                if state.sounds_other_than(one.state):
-                    self._must_tell(one.frame)
+        self._turn_again(later)
         self._forget()
+
+    def take_back(self, turn: Turn) -> None:
+        """Undo a change, if it stands; what was set after it is set again."""
+        at = next((at for at, one in enumerate(self._turned) if one.turn is turn), None)
+        if at is None:
+            return
+        undone, *later = self._turned[at:]
+        del self._turned[at:]
+        if undone.state.sounds_other_than(self._state_before(at)):
+            self._must_tell(undone.frame)
+        self._turn_again(later)
 
     def is_listening_from(self, frame: int) -> bool:
         """Whether notes are followed or captured at `frame`, or later as far as is known."""
@@ -71,6 +77,15 @@ class MelodyKeeper:
         """Tell the score what has changed; many notes at once cost it no more than one."""
         if self._untold is not None:
             self._lay_from(self._untold)
+
+    def _turn_again(self, later: list[_Turned]) -> None:
+        """Make later changes on top of what stands before them now."""
+        for one in later:
+            with suppress(MusicgenRTError):  # it makes no sense any more after that change
+                state = one.turn(self.at(one.frame))
+                self._turned.append(_Turned(one.frame, one.turn, state))
+                if state.sounds_other_than(one.state):
+                    self._must_tell(one.frame)
 
     def _must_tell(self, frame: int) -> None:
         self._untold = frame if self._untold is None else min(frame, self._untold)
@@ -110,12 +125,20 @@ class MelodyKeeper:
         origin = frame if origin is None else origin
         return self.at(frame).moved(-origin, -self._beat(origin))
 
-    def put_down(self, lifted: MelodyState, frame: int) -> None:
-        """What was lifted somewhere else holds from `frame` on, and nothing set for later."""
+    def put_down(self, lifted: MelodyState, frame: int) -> Turn:
+        """What was lifted somewhere else holds from `frame` on, and nothing set for later.
+
+        Returns the change, for `take_back`.
+        """
         self._truncate(frame)
         state = lifted.moved(frame, self._beat(frame))
-        self._turned.append(_Turned(frame, lambda _: state, state))
+
+        def turn(_: MelodyState) -> MelodyState:
+            return state
+
+        self._turned.append(_Turned(frame, turn, state))
         self._lay_from(frame)
+        return turn
 
     def begin(self, lifted: MelodyState, frame: int) -> None:
         """The engine has begun another session, which goes on at `frame`."""

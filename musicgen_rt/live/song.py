@@ -117,7 +117,8 @@ class Section:
         for name, number in NUMBERS.items():
             value = getattr(self, name)
             if value is not None:
-                number.check(name, value)
+                # A whole number may have been written as 4.0.
+                object.__setattr__(self, name, number.check(name, value))
         if self.transition_bars > self.bars:
             raise ParameterError(
                 f"transition_bars is {self.transition_bars}: expected at most its {self.bars} bars"

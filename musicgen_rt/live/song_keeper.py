@@ -7,13 +7,14 @@ opening bars are remembered when they are complete, for sections that recall it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from musicgen_rt.contract.timeline import Timeline
-from musicgen_rt.errors import ParameterError
+from musicgen_rt.errors import HistoryError, MusicgenRTError, ParameterError
 from musicgen_rt.live.controls import Edit, attribute_edits, require_melody_ability
 from musicgen_rt.live.engine import Engine
-from musicgen_rt.live.melody_keeper import MelodyKeeper
+from musicgen_rt.live.melody_keeper import MelodyKeeper, Turn
 from musicgen_rt.live.melody_state import MelodyState, Pattern, PatternNote
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.score import PARAMETERS
@@ -24,14 +25,16 @@ from musicgen_rt.live.song_plan import compile_song
 
 @dataclass(frozen=True)
 class Begun:
-    """From `frame` of the stream on section `index` is played; None: the song is over.
+    """From `frame` of the stream on a section is played, the song's `index`; None: it is over.
 
-    `keys` are the controls that were changed there.
+    `keys` are the controls that were changed there, `turn` is what the melody became.
     """
 
     frame: int
-    index: int | None
-    keys: tuple[str, ...] = ()
+    section: Section | None
+    index: int = 0
+    keys: tuple[str, ...] = field(default=(), compare=False)
+    turn: Turn | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,13 @@ class SongNews:
     """What has come to be played: a section from `frame` of the stream on, or none any more.
 
     `number` is the section's, from 1. `moves_clock` says whether its tempo and metre are others
-    than those of the section told before.
+    than those that were told for what comes before it, or for what was to come in its place.
     """
 
     frame: int
     section: Section | None
     number: int
     moves_clock: bool
-
-
-_NOTHING = Begun(0, None)
 
 
 class SongKeeper:
@@ -59,11 +59,22 @@ class SongKeeper:
         self.song: Song | None = None
         self._melody = melody
         self._begun: list[Begun] = []
-        self._told = _NOTHING
+        # What was told, by frames: the last is what plays, as far as is known outside.
+        self._told: list[Begun] = []
         # The numbers of before the song: those of sections that do not name them.
         self._usual: dict[str, float] = {}
-        self._is_remembered = False
         self._memories: dict[str, Memory] = {}
+        # Of which section, by where it began, the opening is remembered up to which frame.
+        self._remembered: dict[tuple[str, int], int] = {}
+
+    def use(self, engine: Engine) -> None:
+        """Go on with another engine; a song that its model cannot play is dropped."""
+        self.engine, self._memories = engine, {}
+        try:
+            if self.song is not None:
+                self.check(self.song)
+        except MusicgenRTError:
+            self.song = None
 
     def check(self, song: Song) -> None:
         """Raise what would go wrong when the song is played: too long memories, unknown names."""
@@ -81,9 +92,10 @@ class SongKeeper:
 
     def load(self, song: Song) -> None:
         """Have a song ready in place of the one before, which is over."""
-        self.leave()
-        self.song, self._memories = song, {}
-        self._told = _NOTHING
+        if self._section is not None:
+            self.stop(self.engine.next_frame)
+        self._begun = self._begun[-1:]
+        self.song, self._memories, self._remembered = song, {}, {}
 
     def index(self, name: str | None) -> int:
         """Which section has a name, the first for None. Raises ParameterError."""
@@ -97,7 +109,8 @@ class SongKeeper:
     def begin(self, index: int, frame: int) -> None:
         """Play a section from `frame` on; the stream goes back there if it stands behind it."""
         assert self.song is not None
-        section, before = self.song.sections[index], self._section_before(frame)
+        self.unbegin(frame)
+        section, before = self.song.sections[index], self._section
         timeline, score = self._timeline, self.engine.session.stream.score
         if before is None:
             self._usual = {name: score.target_at(name, frame) for name in PARAMETERS}
@@ -105,31 +118,56 @@ class SongKeeper:
         ramp_frames = round(timeline.frame_at(timeline.beat_at(frame) + beats)) - frame
         places = Places.of(score, frame)
         edits = section_edits(self.song, section, before, places, self._usual, ramp_frames)
-        after: tuple[Edit, ...] = ()
-        if (memory := self._memories.get(section.recall or "")) is not None:
-            here, after = recall_edits(int(score.target_at("context_bars", frame)))
-            edits += [Edit("memory", memory), *here]
-        elif self._memory_at(frame) is not None:
-            edits.append(Edit("memory", None))
-        self._enter(frame, index, edits)
-        self.engine.apply(after, frame + 1)
-        self._lay_tune(section.melody, None if before is None else before.melody, frame)
+        turn = None
+        if section.melody is not None or (before is not None and before.melody is not None):
+            turn = self._tune_turn(section.melody, frame)
+            self._melody.change(frame, turn)
+            self._melody.tell()
+        self._enter(Begun(frame, section, index, turn=turn), edits)
+        self._recall(frame)
 
     def stop(self, frame: int) -> None:
         """From `frame` on no section follows; the music goes on under the controls that stand."""
-        if self._index is None:
+        if self._section is None:
             raise ParameterError("no song is being played: expected song/play first")
-        edits = [Edit("memory", None)] if self._memory_at(frame) is not None else []
-        self._enter(frame, None, edits)
+        self.unbegin(frame)
+        self._enter(Begun(frame, None), [])
+        self._recall(frame)
 
-    def poll(self) -> SongNews | None:
-        """Do what is due at the next frame to be made; what is to be told of it."""
+    def unbegin(self, frame: int) -> None:
+        """Let what has begun at `frame` or later not have begun: it begins again where it is due.
+
+        The stream goes back to the first of them if it stands behind it.
+        """
+        undone = [one for one in self._begun if one.frame >= frame]
+        self._begun = [one for one in self._begun if one.frame < frame]
+        for one in undone:
+            for key in one.keys:
+                self.engine.drop_coming(key, one.frame)
+            if one.turn is not None:
+                self._melody.take_back(one.turn)
+        self._melody.tell()
+
+    def unbegin_moved(self, frame: int) -> None:
+        """As `unbegin` after the timeline has changed before `frame`: nothing is to be told yet.
+
+        Tempo changes that were told for those sections are dropped by the new timeline.
+        """
+        self.unbegin(frame)
+        self._told = [one for one in self._told if one.frame < frame]
+
+    def poll(self, is_waiting: bool = False) -> SongNews | None:
+        """Do what is due at the next frame to be made; what is to be told of it.
+
+        Nothing is due while the stream `is_waiting` for a loop to end.
+        """
         self._remember()
         due = self.due_frame
-        if due is not None and due <= self.engine.next_frame:
-            assert self.song is not None and self._index is not None  # or nothing is due
-            if self._index + 1 < len(self.song.sections):
-                self.begin(self._index + 1, max(due, self.engine.next_frame))
+        if due is not None and due <= self.engine.next_frame and not is_waiting:
+            assert self.song is not None  # or nothing is due
+            index = self._begun[-1].index + 1
+            if index < len(self.song.sections):
+                self.begin(index, max(due, self.engine.next_frame))
             else:
                 self.stop(max(due, self.engine.next_frame))
         return self._news()
@@ -138,7 +176,7 @@ class SongKeeper:
     def due_frame(self) -> int | None:
         """Where the next section begins, or the song is over; None while none is played."""
         section = self._section
-        if section is None or self.engine.timeline is None:
+        if section is None or self.song is None or self.engine.timeline is None:
             return None
         return self._bar_start(self._begun[-1].frame, section.bars)
 
@@ -147,36 +185,27 @@ class SongKeeper:
     def go_back(self, frame: int) -> None:
         """It went back to `frame` with the controls of then."""
         self._begun = [one for one in self._begun if one.frame < frame]
-        self._went_back(frame)
 
-    def take_along(self, frame: int) -> None:
-        """It went back to `frame` with the controls of now: a section that began later begins."""
+    def take_along(self, frame: int, turn: Turn) -> None:
+        """It went back to `frame` with the controls of now: a section that began later begins.
+
+        `turn` is what brought the melody there.
+        """
         later = [one for one in self._begun if one.frame > frame]
-        kept = [one for one in self._begun if one.frame <= frame]
-        self._begun = [*kept, *(replace(one, frame=frame) for one in later[-1:])]
-        self._went_back(frame)
+        self._begun = [one for one in self._begun if one.frame <= frame]
+        if later:
+            self._begun.append(replace(later[-1], frame=frame, turn=turn))
+            self._recall(frame)
 
     def leave(self) -> None:
         """It is another stream: the song is over, and stays ready."""
-        self._begun = []
+        self._begun, self._remembered = [], {}
 
     # Parts
 
     @property
-    def _index(self) -> int | None:
-        return self._begun[-1].index if self._begun else None
-
-    @property
     def _section(self) -> Section | None:
-        index = self._index
-        return None if self.song is None or index is None else self.song.sections[index]
-
-    def _section_before(self, frame: int) -> Section | None:
-        """The section that is played up to a frame."""
-        indices = [one.index for one in self._begun if one.frame < frame]
-        if self.song is None or not indices or indices[-1] is None:
-            return None
-        return self.song.sections[indices[-1]]
+        return self._begun[-1].section if self._begun else None
 
     @property
     def _timeline(self) -> Timeline:
@@ -184,28 +213,28 @@ class SongKeeper:
         assert timeline is not None
         return timeline
 
-    def _enter(self, frame: int, index: int | None, edits: list[Edit]) -> None:
-        """Begin there, instead of what had begun at that frame or later, if one went back since."""
-        melody = self._melody.at(frame)
-        for one in self._begun:
-            if one.frame >= frame:
-                for key in one.keys:
-                    self.engine.drop_coming(key, one.frame)
-                self._melody.change(one.frame, lambda _: melody)
-        self._melody.tell()
-        self.engine.apply(edits, frame)
-        keys = tuple(edit.key for edit in edits)
-        self._begun = [
-            *(one for one in self._begun if one.frame < frame),
-            Begun(frame, index, keys),
-        ]
-        self._is_remembered = False
+    def _enter(self, begun: Begun, edits: list[Edit]) -> None:
+        self.engine.apply(edits, begun.frame)
+        self._begun.append(replace(begun, keys=tuple(edit.key for edit in edits)))
 
-    def _went_back(self, frame: int) -> None:
-        section = self._section
-        if section is not None and self.engine.timeline is not None:
-            first, end = self._opening(section)
-            self._is_remembered = self._is_remembered and first < end <= frame
+    def _recall(self, frame: int) -> None:
+        """Remember what the section that begins at `frame` recalls, or nothing of the song."""
+        section, score = self._section, self.engine.session.stream.score
+        memory = None if section is None else self._memories.get(section.recall or "")
+        edits: list[Edit] = [Edit("memory", memory)]
+        after: tuple[Edit, ...] = ()
+        if memory is not None:
+            # At the frame itself a bank that is recalled there has its own.
+            usual = int(score.target_at("context_bars", frame + 1))
+            here, after = recall_edits(usual)
+            edits += here
+        elif self._memory_at(frame) is None:
+            return
+        self.engine.apply(edits, frame)
+        self.engine.apply(after, frame + 1)
+        begun = self._begun[-1]
+        keys = dict.fromkeys([*begun.keys, *(edit.key for edit in edits)])
+        self._begun[-1] = replace(begun, keys=tuple(keys))
 
     def _bar_start(self, frame: int, bars: int) -> int:
         """The frame so many bars after a section's beginning."""
@@ -218,7 +247,8 @@ class SongKeeper:
         memory: Memory | None = self.engine.session.stream.score.at("memory", frame)
         return next((one for one in self._memories.values() if one is memory), None)
 
-    def _lay_tune(self, tune: Tune | None, before: Tune | None, frame: int) -> None:
+    def _tune_turn(self, tune: Tune | None, frame: int) -> Turn:
+        """What a section that begins at `frame` makes of the melody."""
         timeline = self._timeline
         start_beat = timeline.beat_at(timeline.bar_line_at(timeline.bar_at(frame + 1)))
 
@@ -232,14 +262,11 @@ class SongKeeper:
             pattern = Pattern(start_beat, float(tune.loop_beats), notes)
             return replace(state, mode="file", file=pattern, sounded=())
 
-        if tune is not None or before is not None:
-            self._melody.change(frame, turn)
-            self._melody.tell()
+        return turn
 
-    def _opening(self, section: Section) -> tuple[int, int]:
+    def _opening(self, section: Section, begins: int) -> tuple[int, int]:
         """First frame and end of the bars to remember: after its transition, as many as fit."""
         assert self.song is not None
-        begins = self._begun[-1].frame
         recalls = [one for one in self.song.sections if one.recall == section.name]
         asked = max((one.memory_bars or 0 for one in recalls), default=0)
         bars = asked or int(NUMBERS["memory_bars"].default)
@@ -251,31 +278,44 @@ class SongKeeper:
         return first, max((end for end in ends if end <= min(last, first + longest)), default=first)
 
     def _remember(self) -> None:
-        """Keep the opening of the section that plays, once it is complete."""
-        section = self._section
-        if section is None or self._is_remembered or self.song is None:
-            return
-        if section.name not in {one.recall for one in self.song.sections}:
-            return
-        first, end = self._opening(section)
-        store, next_frame = self.engine.session.stream.store, self.engine.next_frame
-        if first < end <= store.complete_at(next_frame):
-            memory = self.engine.session.remember(first, end - first, next_frame)
-            self._memories[section.name] = memory
-            self._is_remembered = True
+        """Keep the opening of what plays or has just ended, once it is complete, as it is heard."""
+        next_frame = self.engine.next_frame
+        complete = self.engine.session.stream.store.complete_at(next_frame)
+        # What one went back before is made again.
+        self._remembered = {key: end for key, end in self._remembered.items() if end <= complete}
+        recalled = () if self.song is None else {one.recall for one in self.song.sections}
+        over = self.engine.next_frame
+        for begun in self._begun[:-3:-1]:
+            section, ends, over = begun.section, over, begun.frame
+            if section is None or section.name not in recalled:
+                continue
+            key = section.name, begun.frame
+            if key in self._remembered:
+                continue
+            first, end = self._opening(section, begun.frame)
+            if not first < end <= min(complete, ends):
+                continue
+            self._remembered[key] = end
+            with suppress(HistoryError):  # it is too long ago: what was remembered before stays
+                memory = self.engine.session.remember(first, end - first, next_frame)
+                # Before every frame of this stream and of others, so that it always counts.
+                self._memories[section.name] = replace(memory, first_frame=first - end)
 
     def _news(self) -> SongNews | None:
         """What plays now, if something else was told."""
-        now, before = self._begun[-1] if self._begun else _NOTHING, self._told
-        self._told = now
-        section = self._section
-        if now == before or (now.index is None and before.index is None):
+        now = self._begun[-1] if self._begun else Begun(0, None)
+        before = self._told[-1] if self._told else Begun(0, None)
+        if now == before or now.section is before.section is None:
             return None
-        if section is None or now.index is None or self.song is None:
+        earlier = [one for one in self._told if one.frame < now.frame]
+        in_force = [*earlier[-1:], *self._told[len(earlier) :]]
+        self._told = [*earlier, now]
+        section = now.section
+        if section is None:
+            self._told = []
             return SongNews(now.frame, None, 0, moves_clock=False)
-        told = None if before.index is None else self.song.sections[before.index]
-        is_same = told is not None and _clock_of(told) == _clock_of(section)
-        return SongNews(now.frame, section, now.index + 1, moves_clock=not is_same)
+        clocks = {one.section and _clock_of(one.section) for one in in_force}
+        return SongNews(now.frame, section, now.index + 1, clocks != {_clock_of(section)})
 
 
 def _clock_of(section: Section) -> tuple[float, int]:

@@ -13,7 +13,7 @@ from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live import jumps, sessions, take
 from musicgen_rt.live.asked_tempo import TEMPO_WORDS, is_told_beats, tempo_words
-from musicgen_rt.live.controls import Edit, can_follow
+from musicgen_rt.live.controls import Edit, can_follow, checked_whole
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody_keeper import MelodyKeeper
 from musicgen_rt.live.melody_state import MelodyState
@@ -56,7 +56,8 @@ class Stage:
     def use(self, engine: Engine) -> None:
         """Go on with another engine, a session of which is to be begun."""
         self.player.use(engine)
-        self.melody.engine = self.song.engine = engine
+        self.melody.engine = engine
+        self.song.use(engine)
         self.identity = model_identity(engine.model)
 
     def set_timeline(self, timeline: Timeline, frame: int) -> None:
@@ -65,6 +66,7 @@ class Stage:
         player.set_timeline(timeline, frame)
         self.ask_tempo(frame)
         if player.frozen is None:
+            self.song.unbegin_moved(self.engine.next_frame + 1)
             self.melody.lay_again(max(player.stream_frame_of(frame), self.engine.next_frame))
 
     def ask_tempo(self, frame: int) -> None:
@@ -99,21 +101,29 @@ class Stage:
 
     def retry(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
-        melody = self.melody.lifted(self.player.stream_frame_of(frame))
-        jumps.retry(self.player, bars, frame, self.next_seed())
-        self.melody.put_down(melody, self.player.splice.stream_frame)
-        self.song.take_along(self.player.splice.stream_frame)
+        self.restart(jumps.bars_back(self.player, bars, frame), frame)
 
     def infill(self, bars: range, of_bars: int, frame: int) -> int:
         """Where the new bars are heard. Raises UnsupportedError, HistoryError."""
-        return jumps.infill(self.player, bars, of_bars, frame, self.next_seed())
+        seed = self.next_seed()
+        return jumps.infill(self.player, bars, of_bars, frame, seed, self.song.unbegin)
+
+    def freeze(self, bars: int, frame: int) -> None:
+        """Repeat the last bars. Raises ParameterError, HistoryError."""
+        jumps.freeze(self.player, bars, frame)
+        self.song.unbegin(self.player.splice.stream_frame)
 
     def restart(self, stream_frame: int, frame: int) -> None:
         """Play something else after a frame of the stream. Raises HistoryError."""
-        melody = self.melody.lifted(self.player.stream_frame_of(frame))
-        jumps.restart(self.player, stream_frame, frame, self.next_seed())
-        self.melody.put_down(melody, stream_frame)
-        self.song.take_along(stream_frame)
+        source = self.player.stream_frame_of(frame)
+        checked_whole("stream_frame", stream_frame, 0, source)
+        self.engine.session.require(stream_frame)
+        seed = self.next_seed()
+        # What is made but not heard before `frame` is not of the controls that stand there.
+        self.song.unbegin(source)
+        melody = self.melody.lifted(source)
+        jumps.restart(self.player, stream_frame, frame, seed)
+        self.song.take_along(stream_frame, self.melody.put_down(melody, stream_frame))
 
     def next_seed(self) -> int:
         """Another seed, always the same one after the present one."""

@@ -206,7 +206,7 @@ def _infill(stage: Stage, first_bar: int, last_bar: int, of_bars: int) -> Run:
 def _freeze(stage: Stage, is_on: int, bars: int = 1) -> Run:
     bars = checked_whole("bars", bars, 1, MAX_BARS)
     if is_on:
-        return lambda frame: jumps.freeze(stage.player, bars, frame)
+        return lambda frame: stage.freeze(bars, frame)
     return lambda frame: jumps.release(stage.player, frame)
 
 
@@ -227,7 +227,8 @@ def _bank_recall(stage: Stage, path: str) -> Run:
     def run(frame: int) -> None:
         player = stage.player
         score = stage.engine.session.stream.score
-        usual = score.target_at("context_bars", player.stream_frame_of(frame))
+        # At the frame itself another recall has its own.
+        usual = score.target_at("context_bars", player.open_frame_of(frame + 1))
         here, next_frame = recall_edits(usual)
         player.apply([Edit("memory", memory), *here], frame)
         player.apply(list(next_frame), frame + 1)
@@ -244,8 +245,13 @@ def _song_load(stage: Stage, path: str) -> Run:
 
 
 def _song_section(stage: Stage, name: str | None = None) -> Run:
-    index = stage.song.index(name)
-    return lambda frame: stage.song.begin(index, stage.player.open_frame_of(frame))
+    stage.song.index(name)
+
+    def run(frame: int) -> None:
+        # Another song may have been loaded since.
+        stage.song.begin(stage.song.index(name), stage.player.open_frame_of(frame))
+
+    return run
 
 
 def _song_stop(stage: Stage) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.evaluate.beatlock_drums import RATE_HZ, DrumLoop, ambient
+from musicgen_rt.live.bar_phase import MOST_BARS
 from musicgen_rt.live.beat_follower import BeatFollower
+from musicgen_rt.live.beat_listener import BeatListener
 
 HOP = 640
 CHUNK = 1600
@@ -152,3 +155,21 @@ def test_what_is_made_already_is_stretched_to_a_new_tempo() -> None:
     assert end - again.shape[1] == 150 * HOP
     beats = grid.beat_at(line.follower.map.to_session(5 * RATE_HZ) / HOP)
     assert beats == pytest.approx(10.0, abs=0.06), "beat 10 of the drums, about on the new beat"
+
+
+def test_each_beat_is_compared_with_the_bar_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    beats_since = BeatListener.beats_since
+
+    def counted(*args: Any) -> Iterator[tuple[float, float]]:
+        looks.append(0)
+        for beat in beats_since(*args):
+            looks[-1] += 1
+            yield beat
+
+    monkeypatch.setattr(BeatListener, "beats_since", counted)
+    line = Line(Timeline.start(120.0), Timeline.start(120.0))
+    line.push(DrumLoop().render(40.0))
+    # What is not mapped yet is looked at in vain: a beat or two.
+    assert 10 < len(looks) <= 80
+    assert 0 < max(looks) <= 4 * MOST_BARS + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,3 +162,26 @@ def test_a_model_that_only_looks_back_says_so(models: dict[str, MusicGen]) -> No
     identity = rig.command("gen/infill", 1, 1, 1)
     rig.fill()
     assert "load a MAGNeT" in rig.answer(identity)["reason"]
+
+
+def test_an_infill_before_a_section_leaves_it_where_it_is(rig: Rig, tmp_path: Path) -> None:
+    text = "bpm = 480\nbeats_per_bar = 2\n" + "".join(
+        f'[[section]]\nname = "{name}"\nbars = 8\nprompt = "{prompt}"\n{more}'
+        for name, prompt, more in (
+            ("A", "house", ""),
+            ("B", "rock", "parameters = { temperature = 0.5 }\n"),
+        )
+    )
+    path = tmp_path / "song.toml"
+    path.write_text(text)
+    rig.command("song/load", str(path))
+    rig.command("song/play", frame=line(4))
+    while len(rig.of_kind("song")) < 2:
+        rig.play(4)
+    begins = rig.stage.song._begun[-1].frame
+    rig.command("gen/infill", 3, 4, 4)
+    rig.play(100)
+    score = rig.stage.engine.session.stream.score
+    temperatures = [score.at("temperature", begins + frames) for frames in (-1, 0)]
+    assert temperatures[0] != 0.5 and temperatures[1] == 0.5
+    assert [one["section"] for one in rig.of_kind("song")] == ["A", "B", "A", "B"]

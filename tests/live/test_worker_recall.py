@@ -77,3 +77,16 @@ def test_what_is_no_bank_fails_and_the_music_goes_on(rig: Rig, tmp_path: Path) -
     assert rig.answer(identity)["type"] == "failed"
     assert "there is no such bank" in rig.answer(identity)["reason"]
     assert not np.isnan(rig.heard).any()
+
+
+def test_a_bank_that_is_recalled_twice_on_one_bar_leaves_the_context_as_it_was(
+    rig: Rig, tmp_path: Path
+) -> None:
+    path = saved_bank(rig, tmp_path)
+    line = 7 * BAR
+    for _ in range(2):
+        rig.command("bank/recall", str(path), frame=line)
+    rig.play(6 * BAR)
+    score = rig.stage.engine.session.stream.score
+    assert isinstance(score.at("memory", line), Memory)
+    assert [score.at("context_bars", line + frames) for frames in (0, 1)] == [1, 0]
