@@ -73,4 +73,5 @@ def _line(one: dict[str, Any]) -> str:
     place = f"{one['bpm']:6g} {one['rate_hz']:6} {one['period_frames']:6}"
     beside = one["disturbed"]["count"] + one["lost_marks"]
     trouble = f"{one['missed_periods']:6} {beside:4} {len(one['faults']):4}"
-    return f"{place} {one['marks']:6}  {figures}  {trouble}"
+    reason = f"  {one['faults'][-1]}" if one["marks"] < one["asked_marks"] and one["faults"] else ""
+    return f"{place} {one['marks']:6}  {figures}  {trouble}{reason}"

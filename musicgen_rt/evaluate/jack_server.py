@@ -24,6 +24,8 @@ DEADLINE_SECONDS = 30.0
 # machine that others use too, much longer than a period.
 _CLIENT_MS = 5000
 _MAX_STOPS = 3
+_PRIORITY = 10
+_SETTLE_SECONDS = 5.0
 _END_SECONDS = 10.0
 _NUMBERS = itertools.count()
 _NOWHERE = subprocess.DEVNULL
@@ -62,7 +64,9 @@ class JackServer:
 
     def start(self) -> None:
         """Run, and wait until clients are served. Raises MusicgenRTError if they are not."""
-        command = [self._jackd, "-r", "-t", str(_CLIENT_MS), "--no-mlock", "-n", self.name]
+        # Real-time priority for it and its clients, where the system allows it; or without.
+        command = [self._jackd, "-R", "-P", str(_PRIORITY), "-t", str(_CLIENT_MS)]
+        command += ["--no-mlock", "-n", self.name]
         command += ["-d", "dummy", "-r", str(self.rate_hz), "-p", str(self.period_frames)]
         self._process = subprocess.Popen(
             command,
@@ -100,10 +104,23 @@ class JackServer:
         if self._process is None and self._holds_slot:
             self.start()
         for _ in range(_MAX_STOPS):
+            self._settle()
             if self._end(signal.SIGTERM) == 0:
                 return
             self.start()
         self._end(signal.SIGKILL)
+
+    def _settle(self) -> None:
+        """Let it finish with clients that were killed: it sees to them before it answers another.
+
+        While it buries one it waits for a period. Told to end just then it has none any more, and
+        hangs for twice the time that a client may be late.
+        """
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._signal(signal.SIGCONT)
+        wait = [self._jack_wait, "-s", self.name, "-w", "-t", str(round(_SETTLE_SECONDS))]
+        subprocess.run(wait, check=False, stdout=_NOWHERE, stderr=_NOWHERE)
 
     def _end(self, number: signal.Signals) -> int:
         """End it by a signal; what it returned."""

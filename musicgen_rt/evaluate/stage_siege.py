@@ -32,6 +32,8 @@ TRANSPORTS = ("udp", "tcp", "zeromq")
 # As many as fit into any socket's buffer.
 _WINDOW = 100
 _PATIENCE_SECONDS = 60.0
+# Over UDP a question or its answer may be lost, where a buffer is full.
+_ASK_AGAIN_SECONDS = 5.0
 _MAX_BUSY_SECONDS = 0.05
 _PACKET_BYTES = 65536
 _LENGTH = struct.Struct(">I")
@@ -80,6 +82,7 @@ class Sender:
         self._ports = ports
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._received = b""
+        self._ask_again_seconds = _ASK_AGAIN_SECONDS if transport == "udp" else _PATIENCE_SECONDS
         self.connect()
 
     def connect(self) -> None:
@@ -93,7 +96,7 @@ class Sender:
             return
         kind = socket.SOCK_DGRAM if self.transport == "udp" else socket.SOCK_STREAM
         self._socket = socket.socket(socket.AF_INET, kind)
-        self._socket.settimeout(_PATIENCE_SECONDS)
+        self._socket.settimeout(self._ask_again_seconds)
         self._socket.connect(("127.0.0.1", self._ports.osc))
         self._received = b""
 
@@ -123,7 +126,7 @@ class Sender:
             self._socket.sendall(data)
 
     def answers(self) -> Iterator[list[Any]]:
-        """What comes, each as its address and arguments. Raises TimeoutError after a minute."""
+        """What comes, each as its address and arguments. Raises TimeoutError if nothing does."""
         while True:
             if self._context is not None:
                 try:
@@ -134,12 +137,29 @@ class Sender:
             packet = OscMessage(self._packet())
             yield [packet.address, *packet.params]
 
-    def sync(self, number: int) -> None:
-        """Return when all that was sent has been handled. Raises TimeoutError if it is not."""
-        self.send("sync", number)
-        for answer in self.answers():
-            if answer == ["/mgrt/synced", number]:
-                return
+    def sync(self, number: int) -> int:
+        """Return when all that was sent has been handled: how often that had to be asked.
+
+        Raises TimeoutError after a minute.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        asked = 0
+        while time.monotonic() < deadline:
+            self.send("sync", number)
+            asked += 1
+            if self._is_synced(number, min(deadline, time.monotonic() + self._ask_again_seconds)):
+                return asked
+        raise TimeoutError(f"no answer within {_PATIENCE_SECONDS:.0f} s")
+
+    def _is_synced(self, number: int, deadline: float) -> bool:
+        # Other answers may come for ever.
+        with contextlib.suppress(TimeoutError):
+            for answer in self.answers():
+                if answer == ["/mgrt/synced", number]:
+                    return True
+                if time.monotonic() >= deadline:
+                    break
+        return False
 
     def _packet(self) -> bytes:
         if self.transport == "udp":
@@ -172,15 +192,15 @@ def flood(sender: Sender, ports: Ports, count: int) -> dict[str, Any]:
     sender.sync(0)  # what others have sent before is handled, too
     before = ports.metrics()["messages_total"]
     began = time.monotonic()
+    syncs = 0
     for number in range(0, count, _WINDOW):
         for index in range(number, min(count, number + _WINDOW)):
             if index % 2:
                 sender.send("prompt/weight", 0, (index % 1000) / 1000)
             else:
                 sender.send("param/set/cfg", 1 + (index % 1000) / 200)
-        sender.sync(number)
+        syncs += sender.sync(number)
     seconds = time.monotonic() - began
-    syncs = -(-count // _WINDOW)
     handled = round(ports.metrics()["messages_total"] - before) - syncs
     return {"sent": count, "handled": handled, "messages_per_second": count / seconds}
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musicgen_rt.errors import MusicgenRTError, ParameterError
+from musicgen_rt.errors import MusicgenRTError, ParameterError, UnsupportedError
 from musicgen_rt.evaluate.jack_recording import JackRecording
 from musicgen_rt.evaluate.jack_server import JackServer
 from musicgen_rt.evaluate.stage_daemon import StageClient, StageDaemon
@@ -125,7 +125,8 @@ class Host:
 def evaluate_sync(condition: SyncCondition, folder: Path, progress: Progress) -> dict[str, Any]:
     """Play one condition, again from where it broke off where JACK breaks down.
 
-    Raises MusicgenRTError where it does so each time, or the daemon does not find the beats.
+    Where it does so each time, or the daemon never finds the beats, marks are missing in the report
+    and `faults` say why. Raises UnsupportedError where there is no JACK.
     """
     marks, missed = Marks(), 0
     faults: list[str] = []
@@ -134,10 +135,12 @@ def evaluate_sync(condition: SyncCondition, folder: Path, progress: Progress) ->
             run_folder = folder / str(len(faults))
             missed += _one_run(condition, run_folder, marks, progress)
             return _report(condition, marks, missed, faults)
+        except UnsupportedError:
+            raise
         except MusicgenRTError as error:
             faults.append(str(error))
             if len(faults) == _MOST_RUNS:
-                raise
+                return _report(condition, marks, missed, faults)
 
 
 def _one_run(condition: SyncCondition, folder: Path, marks: Marks, progress: Progress) -> int:
