@@ -85,12 +85,14 @@ class RowBias:
             return None
         told = [self._implied(row.text) if row.is_conditioned else None for row in rows]
         embedded: dict[AttributeStates | None, torch.Tensor] = {}
-        if None in told:
-            embedded[None] = self._conditioner.unconditional(conditions)
         for states in told:
             if states is not None and states not in embedded:
                 filled = [_filled(one, states) for one in conditions]
                 embedded[states] = self._conditioner(filled)
+        if None in told:
+            agreed = _agreed([states for states in told if states is not None])
+            filled = [_filled(one, agreed) for one in conditions]
+            embedded[None] = self._conditioner.unconditional(filled)
         return torch.stack([embedded[states] for states in told]).to(self._device)
 
 
@@ -100,6 +102,13 @@ def _filled(conditions: FrameConditions, states: AttributeStates) -> FrameCondit
         return conditions
     attributes = {**dict(states), **dict(conditions.attributes)}
     return replace(conditions, attributes=tuple(attributes.items()))
+
+
+def _agreed(told: Sequence[AttributeStates]) -> AttributeStates:
+    """What all of some prompts say."""
+    if not told:
+        return ()
+    return tuple(state for state in told[0] if all(state in states for states in told))
 
 
 def situation_at(

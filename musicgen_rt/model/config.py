@@ -7,6 +7,7 @@ Transformers leaves out every value that equals a class default, so each default
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -155,23 +156,30 @@ class FrameConditioningConfig:
 
     Guidance enlarges what all conditions say together, and where one speaks much louder than the
     others it drowns them. `unconditional_clock` is the share of the clock's embedding that the
-    unconditional row hears too, and so the share of the clock that guidance leaves as it is.
+    unconditional row hears too, and so the share of the clock that guidance leaves as it is. Of
+    `opposed_attributes` that row is told the opposite, and guidance moves away from it.
     """
 
     clock: ClockConfig | None = None
     chroma: bool = False
     attributes: tuple[str, ...] = ()
     unconditional_clock: float = 0.0
+    opposed_attributes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, fields: JsonSection) -> FrameConditioningConfig:
-        fields.refuse_unknown(("clock", "chroma", "attributes", "unconditional_clock"))
+        fields.refuse_unknown(tuple(field.name for field in dataclasses.fields(cls)))
+        attributes = _attribute_names(fields, "attributes")
+        opposed = _attribute_names(fields, "opposed_attributes")
+        if not set(opposed) <= set(attributes):
+            raise fields.fail("opposed_attributes", list(opposed), "some of the attributes")
         has_clock = fields.values.get("clock") is not None
         return cls(
             clock=ClockConfig.from_json(fields.section("clock")) if has_clock else None,
             chroma=fields.boolean("chroma", False),
-            attributes=_attribute_names(fields),
+            attributes=attributes,
             unconditional_clock=fields.number("unconditional_clock", 0.0, 0.0, 1.0),
+            opposed_attributes=opposed,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -181,19 +189,20 @@ class FrameConditioningConfig:
             "chroma": self.chroma,
             "attributes": list(self.attributes),
             "unconditional_clock": self.unconditional_clock,
+            "opposed_attributes": list(self.opposed_attributes),
         }
 
 
-def _attribute_names(fields: JsonSection) -> tuple[str, ...]:
-    names = fields.values.get("attributes", [])
+def _attribute_names(fields: JsonSection, key: str) -> tuple[str, ...]:
+    names = fields.values.get(key, [])
     expected = f"a list of up to {_MAX_ATTRIBUTES} different names like 'drums' (a-z, 0-9, _)"
     if not isinstance(names, list) or len(names) > _MAX_ATTRIBUTES:
-        raise fields.fail("attributes", names, expected)
+        raise fields.fail(key, names, expected)
     for name in names:
         if not isinstance(name, str) or not _ATTRIBUTE_NAME.fullmatch(name):
-            raise fields.fail("attributes", name, expected)
+            raise fields.fail(key, name, expected)
     if len(set(names)) != len(names):
-        raise fields.fail("attributes", names, expected)
+        raise fields.fail(key, names, expected)
     return tuple(names)
 
 

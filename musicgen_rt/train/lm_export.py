@@ -9,6 +9,7 @@ import copy
 import json
 import os
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,34 +32,62 @@ from musicgen_rt.train.lora import merge_lora
 _METADATA = {"format": "pt"}  # transformers refuses files without it
 
 
+@dataclass(frozen=True)
+class GuidanceShape:
+    """What guidance tells the unconditional row: not trained, see `FrameConditioningConfig`."""
+
+    unconditional_clock: float = 0.0
+    opposed_attributes: tuple[str, ...] = ()
+
+    def given_to(self, foundation: Foundation, run_folder: Path) -> Foundation:
+        """A foundation that has it. Raises CheckpointError if its conditioners do not."""
+        conditioning = dict(foundation.config_json.get("frame_conditioning") or {})
+        if self.unconditional_clock and conditioning.get("clock") is None:
+            raise CheckpointError(
+                f"unconditional_clock is {self.unconditional_clock} and {run_folder} has no clock: "
+                "leave it out"
+            )
+        strange = set(self.opposed_attributes) - set(conditioning.get("attributes", ()))
+        if strange:
+            raise CheckpointError(
+                f"opposed_attributes names {', '.join(sorted(strange))} and {run_folder} has "
+                f"{', '.join(conditioning.get('attributes', ())) or 'none'}: name some of these"
+            )
+        if self != GuidanceShape():
+            conditioning["unconditional_clock"] = self.unconditional_clock
+            conditioning["opposed_attributes"] = list(self.opposed_attributes)
+            table = {**foundation.config_json, "frame_conditioning": conditioning}
+            return replace(foundation, config_json=table)
+        return foundation
+
+
 def export_run(
     run_folder: Path,
     out: Path,
     dtype: torch.dtype = torch.float32,
     shard_bytes: int | None = None,
-    unconditional_clock: float = 0.0,
+    guidance: GuidanceShape | None = None,
+    codec: Path | None = None,
 ) -> int:
     """Exports the averaged weights of a run; returns the step they are from.
 
     With `shard_bytes` the weights are cut into files of at most that size, as transformers does.
-    `unconditional_clock` is `FrameConditioningConfig`'s, for a model that has a clock.
+    `guidance` is for a model with frame conditioners. `codec` is an exported codec of the same
+    codes, whose tuned decoder takes the place of the run's.
 
-    Raises CheckpointError if there is no saved state, or `out` is not a new or empty folder.
+    Raises CheckpointError if there is no saved state, the codes are not the same, or `out` is not a
+    new or empty folder.
     """
     config = build_config(checkpointing.read_run_config(run_folder), LMTrainConfig)
     state = checkpointing.load_state(run_folder)
     foundation = load_foundation(config)
+    if codec is not None:
+        foundation = foundation.with_codec(codec)
     objective = build_objective(config, foundation)
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
     put_weights(trained, state.group("average"))
-    if unconditional_clock:
-        conditioning = foundation.config_json.get("frame_conditioning") or {}
-        if conditioning.get("clock") is None:
-            raise CheckpointError(
-                f"unconditional_clock is {unconditional_clock} and {run_folder} has no clock: "
-                "leave it out"
-            )
-        conditioning["unconditional_clock"] = unconditional_clock
+    if guidance is not None:
+        foundation = guidance.given_to(foundation, run_folder)
     export_objective(objective, foundation, out, dtype, shard_bytes)
     return int(state.values["step"])
 

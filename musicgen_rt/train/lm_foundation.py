@@ -41,7 +41,8 @@ _COMPANIONS = (
 class Foundation:
     """`config_json` is config.json as the export will have it, `config` what it says.
 
-    `start` is the checkpoint to fine-tune, None for a new model; `codec` the codec's folder then.
+    `start` is the checkpoint to fine-tune, None for a new model; `codec` the codec's folder then,
+    or where another than the checkpoint's is exported.
     """
 
     config_json: dict[str, Any]
@@ -65,6 +66,25 @@ class Foundation:
         with Checkpoint.open(self.start) as checkpoint:
             names = [name for name in checkpoint.names() if name.startswith(CODEC_PREFIX)]
             return {name: checkpoint.tensor(name).clone() for name in names}
+
+    def with_codec(self, folder: Path) -> Foundation:
+        """The same with a codec whose decoder has been tuned since.
+
+        Raises CheckpointError if its codes are not those that the model learned.
+        """
+        config_json = {**self.config_json, "audio_encoder": _codec_json(folder)}
+        other = replace(self, config_json=config_json, codec=folder)
+        mine, theirs = self.codec_tensors(), other.codec_tensors()
+        for name in sorted(mine.keys() | theirs.keys()):
+            if name.startswith(f"{CODEC_PREFIX}decoder."):
+                continue
+            pair = mine.get(name), theirs.get(name)
+            if pair[0] is None or pair[1] is None or not torch.equal(pair[0].float(), pair[1]):
+                raise CheckpointError(
+                    f"the codec in {folder} has another {name.removeprefix(CODEC_PREFIX)} than the "
+                    "model's: its codes mean something else; only the decoder may differ"
+                )
+        return other
 
     def write_companions(self, folder: Path) -> None:
         """Everything but config.json and weights: tokenizer, generation and audio settings."""
@@ -120,8 +140,12 @@ def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None)
     with Checkpoint.open(folder) as checkpoint:
         own = checkpoint.config.frame_conditioning
     if own is not None and conditioning is not None:
-        # How guidance takes the clock is not trained.
-        conditioning = replace(conditioning, unconditional_clock=own.unconditional_clock)
+        # What guidance tells the unconditional row is not trained.
+        conditioning = replace(
+            conditioning,
+            unconditional_clock=own.unconditional_clock,
+            opposed_attributes=own.opposed_attributes,
+        )
     if own is not None and not _extends(conditioning, own):
         raise CheckpointError(
             f"{folder} has the frame conditioners {own.to_json()}; [conditions] asks for others: "

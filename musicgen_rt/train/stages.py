@@ -22,7 +22,7 @@ from musicgen_rt.train.data_export import DataConfig, export_data
 from musicgen_rt.train.lm import train_lm
 from musicgen_rt.train.lm_config import ADAPTER, LMTrainConfig
 from musicgen_rt.train.lm_encode import EncodeConfig, encode_clips
-from musicgen_rt.train.lm_export import export_run
+from musicgen_rt.train.lm_export import GuidanceShape, export_run
 from musicgen_rt.train.loss_plot import plot_run
 
 
@@ -31,9 +31,10 @@ class ExportConfig:
     """Writes the run `run`, of a codec or a language model, as a checkpoint into `out`.
 
     `dtype` is fp32, bf16 or fp16. `shard_megabytes` cuts a language model's weights into files of
-    at most that size. `unconditional_clock` is for those that hear a clock, see
-    `FrameConditioningConfig`; `identity_lstm` for codecs, see `codec_export`. `plot` is an SVG file
-    to draw the metrics `curves` into.
+    at most that size, `codec` is an exported codec whose decoder was tuned since, and
+    `unconditional_clock` and `opposed_attributes` are for those with frame conditioners, see
+    `FrameConditioningConfig`. `identity_lstm` is for codecs, see `codec_export`. `plot` is an SVG
+    file to draw the metrics `curves` into.
     """
 
     run: str
@@ -41,6 +42,8 @@ class ExportConfig:
     dtype: str = "fp32"
     shard_megabytes: float | None = None
     unconditional_clock: float = 0.0
+    opposed_attributes: tuple[str, ...] = ()
+    codec: str = ""
     identity_lstm: bool = True
     plot: str = ""
     curves: tuple[str, ...] = ("loss", "validation_loss", "validation_free_loss")
@@ -109,7 +112,9 @@ def _export(table: dict[str, Any], where: str) -> None:
     else:
         megabytes = config.shard_megabytes
         shard_bytes = None if megabytes is None else round(megabytes * 1e6)
-        step = export_run(run, out, dtype, shard_bytes, config.unconditional_clock)
+        codec = Path(config.codec) if config.codec else None
+        guidance = GuidanceShape(config.unconditional_clock, config.opposed_attributes)
+        step = export_run(run, out, dtype, shard_bytes, guidance, codec)
     print(f"wrote {out} from step {step}")
     if config.plot:
         plot_run(run, Path(config.plot), config.curves)

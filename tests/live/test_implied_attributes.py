@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,27 @@ def test_each_row_hears_its_own_prompt_and_the_performer_above_it(model: MusicGe
     assert torch.equal(found[1, 1], expected(*told, ("bass", True)))
     assert torch.equal(found[2], torch.stack([expected(("drums", False)), expected(*told)]))
     assert torch.equal(found[3], torch.stack([free, expected(*told)]))
+
+
+def test_guidance_moves_away_from_the_opposite_of_what_all_prompts_say(model: MusicGen) -> None:
+    assert model.conditioner is not None
+    opposing = copy.deepcopy(model.conditioner)
+    opposing.config = replace(opposing.config, opposed_attributes=("drums", "lead"))
+    said = {"loud": (("drums", True), ("bass", True)), "soft": (("drums", False),)}
+    bias = RowBias(opposing, lambda text: said.get(text or "", ()), model.device)
+    loud, soft = (Row(text, text, None, True) for text in said)
+    asked = [NO_CONDITIONS, FrameConditions(attributes=(("drums", False), ("lead", True)))]
+    by_hand = FrameConditions(attributes=(("drums", True), ("lead", False)))
+    of_prompt = FrameConditions(attributes=(("drums", False),))
+    for rows, opposed in (
+        ([loud], of_prompt),
+        ([loud, loud], of_prompt),
+        ([loud, soft], NO_CONDITIONS),
+        ([], NO_CONDITIONS),
+    ):
+        found = bias([Row("uncond", None, None, False), *rows], asked)
+        assert found is not None
+        assert torch.equal(found[0], opposing([opposed, by_hand])), rows
 
 
 def test_the_engine_plays_as_if_the_performer_had_asked(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from musicgen_rt.errors import CheckpointError
 from musicgen_rt.live.build import EngineOptions
@@ -17,7 +18,7 @@ from musicgen_rt.model.musicgen import MusicGen
 from musicgen_rt.model.text_attributes import TextAttributes
 from musicgen_rt.train.lm import LMTrainer, train_lm
 from musicgen_rt.train.lm_config import ConditionShape, LMOptimConfig, LoraConfig
-from musicgen_rt.train.lm_export import export_objective, export_run
+from musicgen_rt.train.lm_export import GuidanceShape, export_objective, export_run
 from musicgen_rt.train.lm_foundation import load_foundation
 from musicgen_rt.train.lm_objective import build_objective
 from musicgen_rt.train.lm_processes import Processes
@@ -57,7 +58,9 @@ def test_a_new_model_plays_the_same_in_transformers_and_here(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match="not an empty folder"):
         export_run(tmp_path / "run", out)
     with pytest.raises(CheckpointError, match="has no clock"):
-        export_run(tmp_path / "run", tmp_path / "another", unconditional_clock=0.5)
+        export_run(tmp_path / "run", tmp_path / "another", guidance=GuidanceShape(0.5))
+    with pytest.raises(CheckpointError, match=r"names drums and .* has none"):
+        export_run(tmp_path / "run", tmp_path / "another", guidance=GuidanceShape(0, ("drums",)))
 
 
 def test_the_conditioners_lie_beside_a_checkpoint_that_transformers_loads(tmp_path: Path) -> None:
@@ -74,6 +77,27 @@ def test_the_conditioners_lie_beside_a_checkpoint_that_transformers_loads(tmp_pa
     asked = TextAttributes.load(tmp_path / "out").predict(TEXT)
     assert 40 <= asked["bpm"] <= 220 and 0 <= asked["bpm_confidence"] <= 1
     assert set(asked["instruments"]) == {"drums", "bass", "pad", "keys", "lead"}
+
+
+def test_a_decoder_that_was_tuned_since_takes_the_place_of_the_runs(tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, conditions=NONE, optim=QUICK)
+    train_lm(config)
+    tuned, retrained = tmp_path / "tuned", tmp_path / "retrained"
+    changed = {tuned: "decoder.layers.0.conv.bias", retrained: "quantizer.layers.0.codebook.embed"}
+    for folder, name in changed.items():
+        shutil.copytree(config.codec, folder)
+        tensors = load_file(folder / "model.safetensors")
+        tensors[name] += 1.0
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    export_run(tmp_path / "run", tmp_path / "before")
+    export_run(tmp_path / "run", tmp_path / "after", codec=tuned)
+    before, after = (load_file(tmp_path / one / "model.safetensors") for one in ("before", "after"))
+    assert before.keys() == after.keys()
+    name = f"audio_encoder.{changed[tuned]}"
+    assert {one for one in before if not torch.equal(before[one], after[one])} == {name}
+    assert torch.equal(after[name], before[name] + 1.0)
+    with pytest.raises(CheckpointError, match=r"another quantizer\.layers\.0\.codebook\.embed"):
+        export_run(tmp_path / "run", tmp_path / "never", codec=retrained)
 
 
 def test_weights_in_shards_are_the_same_weights(tmp_path: Path) -> None:
@@ -135,14 +159,15 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
         assert torch.equal(tensor, tuned[name]), name
     loaded = MusicGen.load(str(tmp_path / "out"), device="cpu", weights="fp32")
     assert loaded.config.frame_conditioning == config.conditions.to_model()
-    # And it can be tuned further, which does not change what guidance takes of the clock.
-    export_run(tmp_path / "run", tmp_path / "shared", unconditional_clock=0.25)
+    # And it can be tuned further, which does not change what the unconditional row is told.
+    export_run(tmp_path / "run", tmp_path / "shared", guidance=GuidanceShape(0.25, ("drums",)))
     again = replace(config, start=str(tmp_path / "shared"), run_folder=str(tmp_path / "again"))
     train_lm(again)
     export_run(tmp_path / "again", tmp_path / "onwards")
     for name in ("shared", "onwards"):
         conditioning = MusicGen.load(str(tmp_path / name), device="cpu").config.frame_conditioning
         assert conditioning is not None and conditioning.unconditional_clock == 0.25
+        assert conditioning.opposed_attributes == ("drums",)
     # Also with attributes that it had no conditioners for: they start beside what was learned.
     more = ConditionShape(attributes=(*config.conditions.attributes, "keys", "house"))
     wider = replace(again, conditions=more, run_folder=str(tmp_path / "wider"))
@@ -160,6 +185,8 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     widened = MusicGen.load(str(tmp_path / "widened"), device="cpu", weights="fp32")
     shared = more.to_model()
     assert shared is not None
-    assert widened.config.frame_conditioning == replace(shared, unconditional_clock=0.25)
+    assert widened.config.frame_conditioning == replace(
+        shared, unconditional_clock=0.25, opposed_attributes=("drums",)
+    )
     with pytest.raises(CheckpointError, match="what attributes you want to add"):
         load_foundation(replace(again, conditions=ConditionShape(attributes=("drums",))))
