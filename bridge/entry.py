@@ -62,6 +62,12 @@ class Entry:
         return self.path.partition("/")[0] if "/" in self.path else "server"
 
     @property
+    def is_control(self) -> bool:
+        """Whether it changes what is heard, or how; no question, and not about the client."""
+        is_question = self.answer.path is not None or self.path.startswith("param/listen/")
+        return not (self.is_event or is_question or self.group in ("server", "midi"))
+
+    @property
     def all_arguments(self) -> tuple[Argument, ...]:
         """The arguments with `when` as the last one."""
         return self.arguments if self.when is None else (*self.arguments, self.when)

@@ -33,8 +33,13 @@ _LEVEL_MARKS = {logging.WARNING: "! ", logging.ERROR: "!! ", logging.CRITICAL: "
 class LineWriter:
     """Writes texts to a stream from its own thread. `put` may be called by [any] thread."""
 
-    def __init__(self, stream: TextIO, *, name: str, items: int = QUEUE_ITEMS) -> None:
+    def __init__(
+        self, stream: TextIO, *, name: str, items: int = QUEUE_ITEMS, closes: bool = False
+    ) -> None:
+        """With `closes` the stream is closed at the end, by the thread."""
         self._stream = stream
+        self._closes = closes
+        self._is_ending = False
         self._queue: queue.Queue[str | None] = queue.Queue(items)
         self.dropped = 0
         # A daemon thread: a stopped terminal must not hold the process at its end either.
@@ -49,10 +54,11 @@ class LineWriter:
             self.dropped += 1
 
     def close(self, timeout_seconds: float = 0.3) -> None:
-        """Write what is queued, for as long as that may take, and end. Flushes, does not close."""
+        """Write what is queued and end; wait no longer than that for it."""
+        self._is_ending = True
         try:
             self._queue.put(None, timeout=timeout_seconds)
-        except queue.Full:
+        except queue.Full:  # it ends when it has written what is queued
             return
         self._thread.join(timeout_seconds)
 
@@ -64,11 +70,16 @@ class LineWriter:
                     self._stream.flush()
             except (OSError, ValueError):  # the terminal has gone, the disk is full
                 self.dropped += 1
+            if self._is_ending and self._queue.empty():
+                break
         self._flush()
 
     def _flush(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
+        if self._closes:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.close()
 
 
 class LineHandler(logging.Handler):

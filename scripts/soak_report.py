@@ -11,7 +11,8 @@ import numpy as np
 
 from musicgen_rt.evaluate.pcm_ear import Heard
 
-# The first part of a run fills caches and histories; growth counts after it.
+# The first minutes of a run fill caches and histories, of a short run a part; then growth counts.
+WARM_UP_SECONDS = 300.0
 WARM_UP_PART = 0.25
 # What memory may grow by after that: allocators breathe. And by how much an hour, for a run that is
 # long enough to tell a slope from a breath.
@@ -55,7 +56,8 @@ class Course:
 
 def growth_of(samples: Sequence[Sample]) -> dict[str, float]:
     """Of one process: from after the warm-up to the end, and the slope of that."""
-    kept = samples[int(len(samples) * WARM_UP_PART) :] or samples
+    warm_seconds = min(WARM_UP_SECONDS, samples[-1].seconds * WARM_UP_PART)
+    kept = [one for one in samples if one.seconds >= warm_seconds]
     part = max(1, len(kept) // 5)
     mib = np.array([one.rss_bytes / 2**20 for one in kept])
     hours = np.array([one.seconds / 3600 for one in kept])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ def complaints(soak: Any, course: Any) -> list[str]:
 
 def test_a_flat_run_is_not_complained_of(soak: Any) -> None:
     assert complaints(soak, course_of(soak, mib_per_hour=10)) == []
+
+
+@pytest.mark.parametrize(("minute", "is_told"), [(4, False), (6, True), (20, True)])
+def test_after_five_minutes_nothing_may_be_filled_any_more(
+    soak: Any, minute: int, is_told: bool
+) -> None:
+    course = course_of(soak)
+    course.samples["engine"] = [
+        replace(one, rss_bytes=one.rss_bytes + (100 * MIB if one.seconds > 60 * minute else 0))
+        for one in course.samples["engine"]
+    ]
+    assert any("engine grows" in one for one in complaints(soak, course)) is is_told
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,21 @@ class Output(Protocol):
 
 
 class ClockSender:
-    """Sends each tick when it is due. `run` belongs to one thread, `lead` to any."""
+    """Sends each tick when it is due. `run` belongs to one thread, `lead` to any.
 
-    def __init__(self, output: Output, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    Its time is `now_ns`; it waits by `ended`, set when it shall end.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        ended: threading.Event | None = None,
+    ) -> None:
         self._output = output
         self._now_ns = now_ns
         self._writer = TickWriter()
-        self._ended = threading.Event()
+        self._ended = ended or threading.Event()
 
     def lead(self, message: dict[str, Any]) -> None:
         """[any] Where the beats are: a message of `bridge.clock.lead`."""

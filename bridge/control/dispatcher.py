@@ -28,6 +28,7 @@ from bridge.control.outcome import Outcome
 from bridge.control.packet_log import PacketLog
 from bridge.control.position import Position
 from bridge.control.rate_limit import Rate, RateLimit
+from bridge.control.recording_log import RecordingLog
 from bridge.control.reply_port import take_reply_port
 from bridge.control.request import Request
 from bridge.control.session import Session
@@ -83,6 +84,7 @@ class Dispatcher:
         self._costly = RateLimit(_COSTLY)
         self._local = LocalClients(_log)
         self._watch = LoopWatch(now_ns)
+        self._recording_log = RecordingLog()
         self.delivery.add_transport("local", self._local)
 
     # What comes in
@@ -281,6 +283,7 @@ class Dispatcher:
 
     def _deliver(self, outcome: Outcome) -> None:
         now_ns = self.now_ns()
+        self._recording_log.take(outcome, self.session, self._position, now_ns)
         for message in outcome.engine:
             self._to_engine(message)
         for message in outcome.playout:

@@ -7,6 +7,7 @@ no more than it can take, and no request goes unanswered.
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,8 @@ class Restore:
 class Owed:
     """One message to a child and who waits for its answer.
 
-    `askers` counts the requests of each client that this one message stands for. `fader` names
+    `args` are those of the request, of the last one if there are several; `askers` counts the
+    requests of each client that this one message stands for. `fader` names
     the control of a continuous command that may replace one before it. `answer` makes the values
     of `/done` from the child's answer, unless they are beat and number of requests. It is overdue
     some seconds after `due_ns`: when it was sent, or later is to be heard.
@@ -48,6 +50,7 @@ class Owed:
     address: str
     reply_address: str
     askers: dict[Client, int]
+    args: tuple[Any, ...]
     asked_ns: int
     due_ns: int
     fader: str | None = None
@@ -63,7 +66,9 @@ class OwedReplies:
         self._owed: dict[int, Owed] = {}
         self._in_flight: dict[str, int] = {}  # by fader
         self._waiting: dict[str, Owed] = {}  # by fader
-        self._syncs: list[tuple[int, Client, int]] = []  # last id before it, who, its value
+        # The ids of both, the oldest first: one that replaces another has its id, and its place.
+        self._open: OrderedDict[int, None] = OrderedDict()
+        self._syncs: deque[tuple[int, Client, int]] = deque()  # last id before it, who, its value
         self._last_id = 0
         self.coalesced = 0
 
@@ -83,18 +88,18 @@ class OwedReplies:
     def add(self, owed: Owed, now_ns: int) -> bool:
         """Keep it; whether its message is to be sent now, or waits for its fader's turn."""
         owed.due_ns = max(owed.due_ns, now_ns)
-        if owed.fader is None:
+        is_sent = owed.fader is None or owed.fader not in self._in_flight
+        if is_sent:
             self._owed[owed.id] = owed
-            return True
-        if owed.fader not in self._in_flight:
-            self._owed[owed.id] = owed
-            self._in_flight[owed.fader] = owed.id
-            return True
-        before = self._waiting.get(owed.fader)
-        if before is not None:
-            self._replace(before, owed)
-        self._waiting[owed.fader] = owed
-        return False
+            if owed.fader is not None:
+                self._in_flight[owed.fader] = owed.id
+        elif owed.fader is not None:
+            before = self._waiting.get(owed.fader)
+            if before is not None:
+                self._replace(before, owed)
+            self._waiting[owed.fader] = owed
+        self._open[owed.id] = None
+        return is_sent
 
     def release(self, fader: str, now_ns: int) -> Owed | None:
         """Let a fader's waiting message go out of turn, before something that must follow it."""
@@ -111,6 +116,8 @@ class OwedReplies:
     def settle(self, identity: int, now_ns: int) -> tuple[Owed | None, Owed | None]:
         """What the answer to `identity` was owed for, and what may be sent now in its wake."""
         owed = self._owed.pop(identity, None)
+        if owed is not None:
+            del self._open[identity]
         if owed is None or owed.fader is None:
             return owed, None
         self._in_flight.pop(owed.fader, None)
@@ -125,6 +132,7 @@ class OwedReplies:
         gone += [one for one in self._waiting.values() if one.child == child]
         for one in gone:
             self._owed.pop(one.id, None)
+            self._open.pop(one.id, None)
             if one.fader is not None:
                 self._in_flight.pop(one.fader, None)
                 self._waiting.pop(one.fader, None)
@@ -142,12 +150,9 @@ class OwedReplies:
 
     def take_synced(self) -> Iterator[tuple[Client, int]]:
         """The syncs that have nothing left to wait for."""
-        if not self._syncs:
-            return
-        oldest = min((*self._owed, *(one.id for one in self._waiting.values())), default=None)
-        ready = [sync for sync in self._syncs if oldest is None or sync[0] < oldest]
-        self._syncs = [sync for sync in self._syncs if sync not in ready]
-        for _, client, value in ready:
+        oldest = next(iter(self._open), None)
+        while self._syncs and (oldest is None or self._syncs[0][0] < oldest):
+            _, client, value = self._syncs.popleft()
             yield client, value
 
     def _replace(self, before: Owed, owed: Owed) -> None:

@@ -23,8 +23,13 @@ _MAX_TEXT_CHARS = 300
 class Recording:
     """A recording under way."""
 
-    name: str
+    path: Path
     began_ns: int
+
+    @property
+    def name(self) -> str:
+        """Its file's."""
+        return self.path.name
 
 
 def take_playout_message(
@@ -57,11 +62,11 @@ def take_pcm(
 
 def _recording(session: Session, message: Message, now_ns: int, outcome: Outcome) -> None:
     is_on = bool(message.get("is_on"))
-    name = Path(str(message["path"])).name
+    path = Path(str(message["path"]))
     if message.get("error"):
         outcome.event("/mgrt/error", "recording", str(message["error"])[:_MAX_TEXT_CHARS])
         is_on = False
-    session.set_recording(Recording(name, now_ns) if is_on else None)
+    session.set_recording(Recording(path, now_ns) if is_on else None)
 
 
 def _ready(session: Session, message: Message, outcome: Outcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bridge.control.outcome import Outcome
+from bridge.control.outcome import Done, Outcome
 from bridge.control.owed import ANSWER_SECONDS, Owed
 from bridge.control.position import Position
 
@@ -88,6 +88,7 @@ def _answer(
         heard_ns = position.time_of_frame_ns(frame, now_ns)
         session.latency.add(max(0, heard_ns - owed.asked_ns) / 10**6)
     beat = session.clock.timeline.beat_at(frame)
+    outcome.done.append(Done(beat, owed.address, owed.args))
     for client, count in owed.askers.items():
         values = (beat, count) if owed.answer is None else owed.answer(message)
         address = owed.reply_address

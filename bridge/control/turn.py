@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bridge.control.message import Value
-from bridge.control.outcome import Outcome
+from bridge.control.outcome import Done, Outcome
 from bridge.control.owed import Answer, Owed, Restore
 from bridge.control.position import SECOND_NS, Position
 from bridge.control.request import Request
@@ -112,6 +112,8 @@ class Turn:
         """Answer: done, or the answer that the table names for it."""
         answer = self.request.entry.answer
         address = self.request.entry.address
+        if self.request.entry.is_control:
+            self.outcome.done.append(Done(self.beat, address, self.request.call.args))
         if answer.path is None:
             self.outcome.reply(self.client, "/done", address, *args)
         else:
@@ -202,6 +204,7 @@ class Turn:
             address=self.request.entry.address,
             reply_address=self.request.entry.answer.address,
             askers={self.client: 1},
+            args=self.request.call.args,
             asked_ns=self.request.received_ns,
             due_ns=self.position.time_of_frame_ns(self.frame, self.now_ns),
             fader=fader if is_fader else None,

@@ -23,7 +23,8 @@ AUDIO = (
     Entry("audio/mute", "Silence (1), or sound (0).", (Switch("is_on"),), HEARD, when=WHEN),
     Entry(
         "audio/record",
-        "Write what is heard to a file of the folder of recordings (1), or end it (0).",
+        "Write what is heard to a file of the folder of recordings (1), or end it (0); and beside "
+        "it, in NAME.jsonl, what was asked and what happened, by beats.",
         (
             Switch("is_on"),
             Name("name", doc="ends in .wav or .flac (else .wav); default: numbered", default=None),

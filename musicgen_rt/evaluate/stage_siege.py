@@ -1,8 +1,8 @@
 """A daemon under siege: floods of good messages and storms of bad ones, over its real sockets.
 
 A flood is paced by what the daemon acknowledges, never by a clock: after every so many messages the
-sender asks to be answered when all of them have been. So none may be lost, over UDP either, and how
-many a second that makes is a figure and not a condition.
+sender asks for an answer, which comes when all of them have been taken in. So none may be lost,
+over UDP either, and how many a second that makes is a figure and not a condition.
 """
 
 from __future__ import annotations
@@ -138,24 +138,31 @@ class Sender:
             yield [packet.address, *packet.params]
 
     def sync(self, number: int) -> int:
-        """Return when all that was sent has been handled: how often that had to be asked.
+        """Return when all that was sent has been carried out: how often that had to be asked.
 
         Raises TimeoutError after a minute.
         """
+        return self._ask(lambda answer: answer == ["/mgrt/synced", number], "sync", number)
+
+    def handled(self) -> int:
+        """As `sync`, but when all has been taken in; the engine may still have to do it."""
+        return self._ask(lambda answer: answer[0] == "/mgrt/version.reply", "version")
+
+    def _ask(self, accepts: Callable[[list[Any]], bool], name: str, *args: Any) -> int:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         asked = 0
         while time.monotonic() < deadline:
-            self.send("sync", number)
+            self.send(name, *args)
             asked += 1
-            if self._is_synced(number, min(deadline, time.monotonic() + self._ask_again_seconds)):
+            if self._has_come(accepts, min(deadline, time.monotonic() + self._ask_again_seconds)):
                 return asked
         raise TimeoutError(f"no answer within {_PATIENCE_SECONDS:.0f} s")
 
-    def _is_synced(self, number: int, deadline: float) -> bool:
+    def _has_come(self, accepts: Callable[[list[Any]], bool], deadline: float) -> bool:
         # Other answers may come for ever.
         with contextlib.suppress(TimeoutError):
             for answer in self.answers():
-                if answer == ["/mgrt/synced", number]:
+                if accepts(answer):
                     return True
                 if time.monotonic() >= deadline:
                     break
@@ -192,16 +199,17 @@ def flood(sender: Sender, ports: Ports, count: int) -> dict[str, Any]:
     sender.sync(0)  # what others have sent before is handled, too
     before = ports.metrics()["messages_total"]
     began = time.monotonic()
-    syncs = 0
+    asked = 0
     for number in range(0, count, _WINDOW):
         for index in range(number, min(count, number + _WINDOW)):
             if index % 2:
                 sender.send("prompt/weight", 0, (index % 1000) / 1000)
             else:
                 sender.send("param/set/cfg", 1 + (index % 1000) / 200)
-        syncs += sender.sync(number)
+        asked += sender.handled()
     seconds = time.monotonic() - began
-    handled = round(ports.metrics()["messages_total"] - before) - syncs
+    asked += sender.sync(count)
+    handled = round(ports.metrics()["messages_total"] - before) - asked
     return {"sent": count, "handled": handled, "messages_per_second": count / seconds}
 
 

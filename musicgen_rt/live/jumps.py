@@ -144,8 +144,8 @@ def bars_back(player: Player, bars: int, frame: int) -> int:
     target = timeline.whole_bars_before(here, _EVER, bars)
     earliest = player.engine.earliest_return
     if target < earliest:
-        most = bars - 1
-        while timeline.whole_bars_before(here, _EVER, most) < earliest:
+        most = bars - 1  # a stream that has just begun may not even go back to where it is
+        while most > 0 and timeline.whole_bars_before(here, _EVER, most) < earliest:
             most -= 1
         raise HistoryError(f"{bars} bars back is too far: {most} bars are remembered here")
     return target

@@ -16,7 +16,8 @@ from musicgen_rt.live.placed_melody import PlacedMelody
 
 Turn = Callable[[MelodyState], MelodyState]
 
-_KEEP_TURNS = 20_000
+# More than so many are looked through for some that lie too far back for any return.
+_KEEP_TURNS = 1_000
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,11 @@ class MelodyKeeper:
         """Tell the score what the melody does from `frame` on, if nothing more is played."""
         timeline = self.engine.timeline
         assert timeline is not None
-        rate_hz = self.engine.model.config.frame_rate_hz
+        config = self.engine.model.config
+        rate_hz, looks_back = config.frame_rate_hz, config.kind == "melody"
         self.engine.drop_coming("melody", frame)
-        for one in placements(self.at(frame), frame, timeline, rate_hz):
+        asked = self.at(frame)
+        for one in placements(asked, frame, timeline, rate_hz, looks_back=looks_back):
             placed = None
             if one.melody is not None:
                 placed = PlacedMelody(one.melody, one.start_frame, rate_hz)

@@ -14,6 +14,7 @@ from musicgen_rt.live.melody_state import (
     MelodyState,
     Pattern,
     PatternNote,
+    SoundedNote,
     held_in,
 )
 from musicgen_rt.model.notes import Line, Note, reduce_polyphony
@@ -32,14 +33,20 @@ class Placement:
 
 
 def placements(
-    state: MelodyState, frame: int, timeline: Timeline, frame_rate_hz: float
+    state: MelodyState,
+    frame: int,
+    timeline: Timeline,
+    frame_rate_hz: float,
+    *,
+    looks_back: bool = True,
 ) -> list[Placement]:
     """All that the melody does from `frame` on if nothing more is played, in order of frames.
 
-    Where the first one is later than `frame`, what was before goes on until then.
+    Where the first one is later than `frame`, what was before goes on until then. `looks_back` says
+    whether a melody is also asked what it was before its frame, as one is for a chroma prefix.
     """
     if state.mode == "follow":
-        return [_followed(state, frame, frame_rate_hz)]
+        return [_followed(state, frame, frame_rate_hz, looks_back)]
     if state.mode == "file" and isinstance(state.file, Pattern):
         return _repeated(state.file, (), frame, timeline, frame_rate_hz, state.line)
     if state.mode == "file" and isinstance(state.file, AudioPart):
@@ -51,7 +58,7 @@ def placements(
         begin = max(frame, end_frame)
         later = _repeated(loop, state.held, begin, timeline, frame_rate_hz, state.line)
         if frame < end_frame:
-            return [_followed(state, frame, frame_rate_hz), *later]
+            return [_followed(state, frame, frame_rate_hz, looks_back), *later]
         return later
     return [Placement(frame, None, frame)]
 
@@ -69,11 +76,14 @@ def read_melody(path: Path, line: Line = "top") -> Melody | Pattern:
     return Pattern(0.0, beats, tuple(in_beats))
 
 
-def _followed(state: MelodyState, frame: int, frame_rate_hz: float) -> Placement:
+def _followed(state: MelodyState, frame: int, frame_rate_hz: float, looks_back: bool) -> Placement:
     """What was played since, and what is held from now on. Free before the first note."""
     if state.release == "free" and not state.held:
         return Placement(frame, None, frame)
-    frames = [note.start_frame for note in state.sounded] + [note.frame for note in state.held]
+    sounded = state.sounded
+    if not looks_back:  # what matters of what is over is what came last
+        sounded = () if state.held else _last_ended(sounded)
+    frames = [note.start_frame for note in sounded] + [note.frame for note in state.held]
     if not frames:
         return Placement(frame, None, frame)
     first = min(frames)
@@ -84,7 +94,7 @@ def _followed(state: MelodyState, frame: int, frame_rate_hz: float) -> Placement
             (note.end_frame - first) / frame_rate_hz,
             note.velocity,
         )
-        for note in state.sounded
+        for note in sounded
     ]
     notes += [
         Note(note.pitch, (note.frame - first) / frame_rate_hz, _ENDLESS_SECONDS, note.velocity)
@@ -95,6 +105,11 @@ def _followed(state: MelodyState, frame: int, frame_rate_hz: float) -> Placement
         notes.append(replace(last, start_seconds=last.end_seconds, end_seconds=_ENDLESS_SECONDS))
     melody = melody_from_notes(notes, length_seconds=_ENDLESS_SECONDS, line=state.line)
     return Placement(frame, melody, first)
+
+
+def _last_ended(sounded: tuple[SoundedNote, ...]) -> tuple[SoundedNote, ...]:
+    """Those that ended together, after all others."""
+    return tuple(note for note in sounded if note.end_frame == sounded[-1].end_frame)
 
 
 def _repeated(

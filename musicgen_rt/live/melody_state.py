@@ -33,7 +33,7 @@ _EARLY_BEATS = 0.25
 _SHORTEST_BEATS = 1 / 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeldNote:
     """A note that sounds: from which frame the music follows it, and when it was struck."""
 
@@ -43,7 +43,7 @@ class HeldNote:
     beat: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SoundedNote:
     """A note that was followed, in frames of the stream."""
 
@@ -53,7 +53,7 @@ class SoundedNote:
     end_frame: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PatternNote:
     """A note of a pattern, in beats since the pattern's beginning."""
 

@@ -26,6 +26,11 @@ class Memory:
         """The absolute frames."""
         return range(self.first_frame, self.first_frame + self.codes.shape[1])
 
+    @property
+    def size(self) -> int:
+        """How many frames it holds."""
+        return self.codes.shape[1]
+
     def to_json(self) -> dict[str, Any]:
         """The memory as a value for `json.dumps`."""
         return {

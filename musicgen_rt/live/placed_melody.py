@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from musicgen_rt.errors import ParameterError
-from musicgen_rt.live.melody import Melody
+from musicgen_rt.live.melody import Melody, NoteMelody
 from musicgen_rt.model.chroma import ChromaParameters
 
 # Classes are asked for frame by frame but cost less by the block.
@@ -25,6 +25,11 @@ class PlacedMelody:
     start_frame: int
     frame_rate_hz: float
     _blocks: dict[int, list[int]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many notes it holds; what was heard in audio is the same value in each change."""
+        return len(self.melody.notes) if isinstance(self.melody, NoteMelody) else 0
 
     def chroma_window(self, frame: int, num_rows: int, parameters: ChromaParameters) -> Tensor:
         """The chroma prefix of a window that begins at the stream's `frame`: [num_rows, 12]."""

@@ -19,6 +19,8 @@ NUM_SLOTS = 8
 
 # What was set for frames of the stream, not for a moment of the performance.
 STREAM_KEYS = ("memory", "roll", "fixed")
+# Whose values are no plain numbers and texts: they say their size themselves.
+_LARGE_KEYS = ("memory", "melody")
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,13 @@ class Score:
     @property
     def num_changes(self) -> int:
         return sum(len(track.changes) for track in self._tracks.values())
+
+    @property
+    def size(self) -> int:
+        """How much it holds, in changes: those there are, notes of melodies, frames of memories."""
+        large = (self._tracks[key].changes for key in _LARGE_KEYS if key in self._tracks)
+        values = (change.value for changes in large for change in changes)
+        return self.num_changes + sum(value.size for value in values if value is not None)
 
     def set(self, key: str, change: Change) -> None:
         """Add a change; one of the same control at the same frame is replaced."""

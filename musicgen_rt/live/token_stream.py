@@ -35,7 +35,8 @@ from musicgen_rt.live.window import Window, WindowPlan
 # Steps run together at most, and the distance over which a chunk of prefill is spread.
 _MAX_BLOCK_STEPS = 16
 _STEPS_PER_PREFILL_CHUNK = 10
-# Changes and tempi are kept for the session's log up to so many, about 30 MB.
+# Changes, as `Score.size` counts them, and tempi are kept for the session's log up to so many,
+# about 30 MB.
 _MAX_CHANGES = 100_000
 _MAX_TEMPI = 10_000
 
@@ -150,7 +151,7 @@ class TokenStream:
             self.windows.pop(0)
             self.windows_forgotten += 1
         keep = min([frame, *(window.start for window in self.windows[:1])])
-        if self.score.num_changes > _MAX_CHANGES:
+        if self.score.size > _MAX_CHANGES:
             self.score.forget_before(keep)
         if self.timeline is not None and len(self.timeline.segments) > _MAX_TEMPI:
             self.timeline = self.timeline.forget_before(keep)

@@ -13,13 +13,17 @@ from musicgen_rt.errors import ParameterError
 Message = dict[str, Any]
 
 MAX_WAITING = 8192
+# What holds from now on: of those that wait only the last counts. They are answered by nobody, so
+# none may be lost.
+_STATES = frozenset({"lead", "timeline"})
 
 
 class Inbox:
     """A bounded queue with a thread that fills it from a pipe.
 
-    When it is full a message is handed to `refused` instead, in the reading thread. The pipe's end
-    and a "quit" set `is_closed` at once, however much is waiting, and are told to `closed`.
+    When it is full a command is handed to `refused` instead, in the reading thread; a lead or a
+    timeline takes the place of the one that waits. The pipe's end and a "quit" set `is_closed` at
+    once, however much is waiting, and are told to `closed`.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Inbox:
         self._pipe, self._refused, self._closed = pipe, refused, closed
         self._max_waiting = max_waiting
         self._waiting: deque[Message] = deque()
+        self._states: dict[str, Message] = {}  # those that wait, by type
         self._changed = threading.Condition()
         self.is_closed = False
         self._thread = threading.Thread(target=self._read, name="inbox", daemon=True)
@@ -47,6 +52,7 @@ class Inbox:
                 self._changed.wait(timeout_seconds)
             messages = list(self._waiting)
             self._waiting.clear()
+            self._states.clear()
             return messages
 
     def close(self) -> None:
@@ -67,10 +73,25 @@ class Inbox:
         self.close()
 
     def _put(self, message: Message) -> None:
+        kind = message["type"]
         with self._changed:
-            has_room = len(self._waiting) < self._max_waiting
+            if kind in self._states:
+                _take_over(self._states[kind], message)
+                return
+            if kind in _STATES:
+                self._states[kind] = message
+            has_room = kind in _STATES or len(self._waiting) < self._max_waiting
             if has_room:
                 self._waiting.append(message)
                 self._changed.notify_all()
         if not has_room:
             self._refused(message)
+
+
+def _take_over(waiting: Message, newer: Message) -> None:
+    """Let a newer state stand in the older one's place; it differs from the earlier frame on."""
+    frames = [one["frame"] or 0 for one in (waiting, newer) if "frame" in one]
+    waiting.clear()
+    waiting.update(newer)
+    if frames:
+        waiting["frame"] = min(frames)

@@ -15,7 +15,7 @@ Line = Literal["top", "low", "last", "strongest"]
 """Which of several sounding notes is the melody; see `reduce_polyphony`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Note:
     """A sounding note: MIDI pitch 0-127, velocity 1-127, half-open time in seconds.
 

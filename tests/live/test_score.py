@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from musicgen_rt.errors import ParameterError
+from musicgen_rt.live.melody import melody_from_notes
+from musicgen_rt.live.memory import Memory
+from musicgen_rt.live.placed_melody import PlacedMelody
 from musicgen_rt.live.score import PARAMETERS, Change, Score, default_controls
+from musicgen_rt.model.notes import Note
 
 DEFAULT = 3.0
 changes = st.lists(
@@ -92,6 +97,18 @@ def test_a_change_at_the_same_frame_replaces() -> None:
     score = score_of([Change(10, 1.0), Change(10, 2.0)])
     assert (score.at("cfg", 9), score.at("cfg", 10)) == (DEFAULT, 2.0)
     assert score.num_changes == 1
+
+
+def test_what_takes_memory_is_counted() -> None:
+    score = score_of([Change(10, 1.0), Change(20, 2.0)])
+    notes = [Note(60, at, at + 0.5) for at in (0.0, 1.0, 2.0)]
+    melody = PlacedMelody(melody_from_notes(notes), 30, 50.0)
+    for frame, value in ((30, melody), (40, None), (50, melody)):
+        score.set("melody", Change(frame, value))
+    score.set("memory", Change(60, Memory(0, np.zeros((4, 7), np.int64), ())))
+    assert (score.num_changes, score.size) == (6, 6 + 3 + 3 + 7)
+    score.forget_before(45)
+    assert score.size == 1 + 2 + 3 + 1 + 7, "of what is over each control keeps its last"
 
 
 def test_changes_after_are_those_of_the_named_controls() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 import soundfile
 
 from musicgen_rt.contract.timeline import Timeline
-from musicgen_rt.live import take
+from musicgen_rt.errors import HistoryError
+from musicgen_rt.live import jumps, take
 from musicgen_rt.live.engine import Engine
+from musicgen_rt.live.player import Player
 from musicgen_rt.live.score import Change
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.test_worker_player import audio_of, count_rollbacks, planned
@@ -410,3 +414,15 @@ def test_what_a_take_gives_is_not_gone_back_into(model: MusicGen, tmp_path: Path
     assert second.of_kind("error") == []
     begins = player.splice.session_frame
     assert not np.isnan(second.heard_samples(begins, begins + 40)).any()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("earliest", "bars", "most"), [(0, 9, 8), (130, 3, 2), (151, 4, 1), (200, 1, 0), (201, 4, 0)]
+)
+def test_a_refused_undo_says_how_far_one_can_go_back(earliest: int, bars: int, most: int) -> None:
+    """A bar has 25 frames and 200 are made; right after a jump the last may not be reachable."""
+    engine = SimpleNamespace(timeline=Timeline.start(BPM), earliest_return=earliest)
+    player = SimpleNamespace(engine=engine, stream_frame_of=lambda frame: frame)
+    with pytest.raises(HistoryError, match=f"{bars} bars back is too far: {most} bars"):
+        jumps.bars_back(cast(Player, player), bars, 200)

@@ -161,6 +161,28 @@ def test_a_full_inbox_refuses_and_still_hears_the_end() -> None:
     assert [message["id"] for message in refused] == [3, 4]
 
 
+def test_of_states_that_wait_the_last_counts_and_none_is_refused() -> None:
+    mine, theirs = socket.socketpair()
+    refused: list[Any] = []
+    closed = threading.Event()
+    inbox = Inbox(Pipe(theirs), refused.append, closed.set, max_waiting=3)
+    for number in range(5):
+        mine.sendall(encode({"type": "command", "id": number}))
+        mine.sendall(encode({"type": "lead", "lead_ms": 100 + number}))
+        frame = None if number == 2 else 900 - number
+        mine.sendall(encode({"type": "timeline", "timeline": number, "frame": frame}))
+    mine.sendall(encode({"type": "quit"}))
+    inbox.start()
+    assert closed.wait(10)
+    command, lead, timeline = inbox.take(0)
+    assert command == {"type": "command", "id": 0}
+    assert lead == {"type": "lead", "lead_ms": 104}
+    # It differs from what the engine knows from the earliest of their frames on.
+    assert timeline == {"type": "timeline", "timeline": 4, "frame": 0}
+    assert [message["id"] for message in refused] == [1, 2, 3, 4]
+    assert inbox.take(0) == []
+
+
 @pytest.mark.parametrize("end", [b"", b"\x00\x00\x00\x02\x00\x00\x00\x00{]"])
 def test_the_pipes_end_and_nonsense_close_the_inbox(end: bytes) -> None:
     mine, theirs = socket.socketpair()

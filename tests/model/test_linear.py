@@ -13,8 +13,12 @@ from musicgen_rt.model.linear import (
     Int8Linear,
     WeightFormat,
     build_linear,
+    dense_product,
     quantise,
 )
+from tests.support.heap import bytes_in_use, needs_glibc
+
+MIB = 1 << 20
 
 
 def _weight(out_features: int = 96, in_features: int = 128) -> torch.Tensor:
@@ -45,6 +49,31 @@ def test_product_is_close_to_float64(
     exact = x.double() @ weight.double().T
     error = (linear(x).double() - exact).norm() / exact.norm()
     assert error < tolerance
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("rows", [0, 1, 11, 12, 31, 32, 33, 255, 257, 300])
+def test_rows_that_are_filled_up_change_nothing(dtype: torch.dtype, rows: int) -> None:
+    weight = _weight().to(dtype)
+    x = torch.randn(rows, 128, generator=torch.Generator().manual_seed(rows)).to(dtype)
+    product = dense_product(x, weight)
+    assert product.dtype == dtype and product.shape == (rows, 96)
+    exact = x.double() @ weight.double().T
+    torch.testing.assert_close(product.double(), exact, atol=0.02, rtol=0.01)
+
+
+@needs_glibc
+@pytest.mark.parametrize("weight_format", [WeightFormat.BF16, WeightFormat.INT8, WeightFormat.INT4])
+def test_any_numbers_of_rows_take_little_memory(weight_format: WeightFormat) -> None:
+    linear = build_linear(quantise(_weight(160, 192), weight_format))
+    with torch.inference_mode():
+        for rows in (1, 64):
+            linear(_input(rows, 192))
+        before = bytes_in_use()
+        for rows in range(2, 320):
+            linear(_input(rows, 192))
+    # Each number by itself is kept prepared for: without rounding this is 100 MiB and more.
+    assert bytes_in_use() - before < 20 * MIB
 
 
 def test_int4_error_is_that_of_its_grid() -> None:

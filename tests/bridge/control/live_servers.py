@@ -17,7 +17,7 @@ from bridge.control.session_config import SessionConfig
 from tests.bridge.control.rig import READY
 
 TICK_SECONDS = 0.005
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 Result = TypeVar("Result")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bridge.control.address_book import MAX_MATCHES, AddressBook
 from bridge.control.address_pattern import MAX_ALTERNATIVES, AddressPattern, is_pattern
 from bridge.refusal import Refusal
+from tests.support.collector import collector_off
 
 PIECES = st.sampled_from(
     ["a", "b", "/", "*", "?", "[ab]", "[a-c]", "[!a]", "{a,ab}", "{b,}", "abc", "[c-]"]
@@ -82,11 +83,12 @@ def test_brackets_that_do_not_match(pattern: str) -> None:
 )
 def test_no_pattern_is_slow(bomb: str) -> None:
     pattern = AddressPattern(bomb)
-    start = time.process_time()
-    for _ in range(100):
-        pattern.matches("/" + "a" * 60)
+    start = time.thread_time()
+    with collector_off():
+        for _ in range(100):
+            pattern.matches("/" + "a" * 60)
     # A regular expression of the first takes longer than the universe has lasted.
-    assert (time.process_time() - start) / 100 < 0.005
+    assert (time.thread_time() - start) / 100 < 0.005
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def _block(count: int = 240, level: float = 0.5) -> NDArray[np.float32]:
 
 def _ended(recording: Recording) -> RecordingEnded:
     recording.stop()
-    recording.wait(10)
+    recording.wait(60)
     assert recording.ended is not None
     return recording.ended
 
@@ -75,7 +75,7 @@ def test_a_writer_that_fails_tells_why(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(soundfile.SoundFile, "write", fail)
     recording.write(_block())
-    recording.wait(10)
+    recording.wait(60)
     assert recording.ended is not None
     assert recording.ended.error
     samples, _ = soundfile.read(tmp_path / "take.wav")
