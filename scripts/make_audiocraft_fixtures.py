@@ -37,6 +37,8 @@ CARD = 32
 DIM = 16
 MAGNET_FRAMES = 48
 MAGNET_PROMPT_FRAMES = 16
+# Longer than what restricted attention reaches to either side.
+MAGNET_LOGITS_FRAMES = 24
 MAGNET_STEPS = [6, 3, 3, 3]
 
 _EMPTY_PACKAGES = (
@@ -188,9 +190,9 @@ def _attributes(prompt: str) -> Any:
     return ConditioningAttributes(text={"description": prompt})
 
 
-def _tokens(codebooks: int) -> Any:
+def _tokens(codebooks: int, steps: int = STEPS) -> Any:
     generator = torch.Generator().manual_seed(codebooks)
-    return torch.randint(0, CARD + 1, (codebooks, STEPS), generator=generator)
+    return torch.randint(0, CARD + 1, (codebooks, steps), generator=generator)
 
 
 @torch.no_grad()
@@ -213,11 +215,16 @@ def _autoregressive(model: Any, melody: Any = None) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _magnet(model: Any) -> dict[str, Any]:
+def _magnet(model: Any, guidance: float) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     shape = (1, model.n_q, MAGNET_PROMPT_FRAMES)
     prompt = torch.randint(0, CARD, shape, generator=generator)
-    outputs = {"prompt_codes": prompt[0]}
+    tokens = _tokens(model.n_q, MAGNET_LOGITS_FRAMES)
+    conditions = _conditions(model, PROMPTS[:1])
+    outputs = {"prompt_codes": prompt[0], "tokens": tokens}
+    for name, stage in (("first", 0), ("later", 1)):
+        # [2, K, T, card]: the prompt's row and the null row.
+        outputs[f"logits_{name}"] = model(tokens.expand(2, -1, -1), [], conditions, stage=stage)
     for arrangement in ("nonoverlap", "stride1"):
         for name, given in (("alone", None), ("continued", prompt)):
             codes = model.generate(
@@ -226,6 +233,7 @@ def _magnet(model: Any) -> dict[str, Any]:
                 max_gen_len=MAGNET_FRAMES,
                 use_sampling=False,
                 temp=3.0,
+                max_cfg_coef=guidance,
                 decoding_steps=MAGNET_STEPS,
                 span_arrangement=arrangement,
             )
@@ -234,7 +242,7 @@ def _magnet(model: Any) -> dict[str, Any]:
 
 
 def _codec(config: Any, seed: int) -> tuple[Any, dict[str, Any]]:
-    from audiocraft.models import builders
+    from audiocraft.models import builders, encodec
 
     torch.manual_seed(seed)
     model = builders.get_compression_model(config).eval()
@@ -252,7 +260,20 @@ def _codec(config: Any, seed: int) -> tuple[Any, dict[str, Any]]:
             "wave": wave,
             "wave_codes": model.encode(wave)[0],
         }
+        outputs |= _stereo(encodec.InterleaveStereoCompressionModel(model), codes, wave)
     return model, outputs
+
+
+def _stereo(model: Any, codes: Any, wave: Any) -> dict[str, Any]:
+    """The same codec, once a channel with its codes interleaved."""
+    both = torch.cat([codes, codes.flip(2)], dim=1)
+    wide = torch.cat([wave, wave.flip(2)], dim=1)
+    return {
+        "stereo_codes": both,
+        "stereo_audio": model.decode(both),
+        "stereo_wave": wide,
+        "stereo_wave_codes": model.encode(wide)[0],
+    }
 
 
 def _melody() -> Any:
@@ -309,26 +330,33 @@ def _language_models(checkout: Path, out: Path) -> None:
 
 
 def _magnets(checkout: Path, out: Path) -> None:
-    groups = (*_MUSICGEN, "conditioner/text2music", "solver/magnet/magnet_32khz")
-    config = _config(checkout, groups, **{**_LM_SIZES, "dataset__segment_duration": 1})
-    loaded = config.copy()
-    # As audiocraft's loader completes it.
-    loaded.transformer_lm.compression_model_framerate = 50
-    loaded.transformer_lm.segment_duration = config.dataset.segment_duration
-    loaded.transformer_lm.span_len = config.masking.span_len
-    model = _lm(loaded, 15)
-    _save(out, "magnet", model, _magnet(model), config)
+    music = (*_MUSICGEN, "conditioner/text2music", "solver/magnet/magnet_32khz")
+    sounds = (*_AUDIOGEN, "conditioner/text2sound", "solver/magnet/audio_magnet_16khz")
+    for seed, name, groups in ((15, "magnet", music), (16, "audio_magnet", sounds)):
+        config = _config(checkout, groups, **{**_LM_SIZES, "dataset__segment_duration": 1})
+        loaded = config.copy()
+        # As audiocraft's loader completes it.
+        loaded.transformer_lm.compression_model_framerate = 50
+        loaded.transformer_lm.segment_duration = config.dataset.segment_duration
+        loaded.transformer_lm.span_len = config.masking.span_len
+        model = _lm(loaded, seed)
+        _save(out, name, model, _magnet(model, config.generate.lm.max_cfg_coef), config)
 
 
 def _codecs(checkout: Path, out: Path) -> None:
     sizes = {"seanet__n_filters": 2, "seanet__dimension": 8, "rvq__bins": CARD, "rvq__n_q": 4}
-    for name, group, rate_hz, lstm_layers in (
-        ("codec32", "model/encodec/encodec_large_nq4_s640", 32000, 2),
-        ("codec16", "model/encodec/encodec_large_nq4_s320", 16000, 1),
+    for name, group, rate_hz, lstm_layers, pad_mode in (
+        ("codec32", "model/encodec/encodec_large_nq4_s640", 32000, 2, "reflect"),
+        ("codec16", "model/encodec/encodec_large_nq4_s320", 16000, 1, "constant"),
     ):
         groups = ("model/encodec/default", group)
-        rates = {"sample_rate": rate_hz, "channels": 1, "seanet__lstm": lstm_layers}
-        config = _config(checkout, groups, **sizes, **rates)
+        own = {
+            "sample_rate": rate_hz,
+            "channels": 1,
+            "seanet__lstm": lstm_layers,
+            "seanet__pad_mode": pad_mode,
+        }
+        config = _config(checkout, groups, **sizes, **own)
         model, outputs = _codec(config, rate_hz)
         _save(out, name, model, outputs, config)
 

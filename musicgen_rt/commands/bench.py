@@ -60,13 +60,13 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         "--reference",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="do the same work by transformers' generate, in turns",
+        help="do the same work by transformers' generate, in turns (it has no MAGNeT)",
     )
     group.add_argument(
         "--quality",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare logits with fp32, which must fit into memory for it",
+        help="compare logits with fp32, which must fit into memory for it (not of a MAGNeT)",
     )
 
 

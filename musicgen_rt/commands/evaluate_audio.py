@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_rt.commands import hush_libraries
-from musicgen_rt.commands.evaluate_output import add_output_arguments, write_report
+from musicgen_rt.commands.evaluate_output import (
+    add_output_arguments,
+    check_outputs,
+    write_report,
+)
 
 HELP = "compare a folder of generated music with one of references: FAD, KL, CLAP, chroma, beats"
 
@@ -58,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from musicgen_rt.evaluate.audio_report import AudioSettings, evaluate_audio
 
     hush_libraries()
+    check_outputs(args)
     settings = AudioSettings(
         reference=args.ref,
         generated=args.gen,

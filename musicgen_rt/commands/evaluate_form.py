@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_rt.commands import hush_libraries
-from musicgen_rt.commands.evaluate_output import add_output_arguments, write_report
+from musicgen_rt.commands.evaluate_output import (
+    add_output_arguments,
+    check_outputs,
+    write_report,
+)
 from musicgen_rt.errors import ParameterError
 
 HELP = "judge a rendered song: recalled sections, boundaries, tempo and loudness"
@@ -62,11 +66,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise ParameterError for options that do not go together."""
+    """Raise ParameterError for options that do not go together, and what outputs lack."""
     if args.score is None and (args.model is not None or args.weights is not None):
         raise ParameterError("--model and --weights go with --score: expected --score SONG.toml")
     if args.score is not None and args.sidecar is not None:
         raise ParameterError("--sidecar and --score are given: expected one of them")
+    check_outputs(args)
 
 
 def _table(report: dict[str, Any]) -> str:

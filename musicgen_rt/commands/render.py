@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen_rt.commands import hush_libraries, reports_errors
+from musicgen_rt.commands.evaluate_output import check_picture
 from musicgen_rt.errors import ParameterError, UnsupportedError
 from musicgen_rt.live.prompt import Prompt
 from musicgen_rt.live.score import PARAMETERS
@@ -197,6 +198,7 @@ def _drawing(args: argparse.Namespace) -> Callable[[Path, Path, int], None]:
         if args.from_sidecar is None:
             raise ParameterError("--plot draws a melody: expected --melody")
         require_melody_of(args.from_sidecar)
+    check_picture(args.plot)
     return draw_render
 
 

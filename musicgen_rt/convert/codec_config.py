@@ -9,12 +9,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from musicgen_rt.convert.xp_config import XpConfig, require
+from musicgen_rt.convert.xp_config import XpConfig, refuse_unknown, require
 from musicgen_rt.model.json_section import JsonSection
 
 _NORMS = {"weight_norm": "weight_norm", "time_group_norm": "time_group_norm"}
 # Kept apart by audiocraft for encoder and decoder; EncodecConfig has one value for both.
 _OWN_TO_DECODER = ("trim_right_ratio", "final_activation", "final_activation_params")
+_KNOWN = (
+    "dimension", "channels", "causal", "n_filters", "n_residual_layers", "ratios", "activation",
+    "activation_params", "norm", "kernel_size", "residual_kernel_size", "last_kernel_size",
+    "dilation_base", "pad_mode", "true_skip", "compress", "lstm", "disable_norm_outer_blocks",
+    "encoder", "decoder",
+)  # fmt: skip
 
 
 def codec_json(config: XpConfig) -> dict[str, Any]:
@@ -79,6 +85,9 @@ def _codebook_dim(rvq: JsonSection, dimension: int) -> int:
 
 def _require_one_shape(config: XpConfig, seanet: JsonSection) -> None:
     """Refuse what EncodecConfig cannot say."""
+    refuse_unknown(seanet, _KNOWN)
+    channels = config.section("encodec").values.get("channels")
+    require(seanet, "channels", channels, channels)
     require(seanet, "activation", "ELU", "ELU")
     if (seanet.values.get("activation_params") or {"alpha": 1.0}) != {"alpha": 1.0}:
         raise seanet.fail("activation_params", seanet.values["activation_params"], "alpha 1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from musicgen_rt.convert.xp_config import XpConfig, require
+from musicgen_rt.convert.xp_config import XpConfig, refuse_unknown, require
 from musicgen_rt.errors import CheckpointError
 from musicgen_rt.model.json_section import JsonSection
 
@@ -13,6 +13,12 @@ _PREFIX = "condition_provider.conditioners"
 _T5, _CHROMA = "t5", "chroma_stem"
 # How conditions can meet the model's input; a checkpoint may leave any of them out.
 _FUSERS = ("sum", "prepend", "cross", "input_interpolate")
+# Fields that are read below, or say how to train and evaluate and not what the conditioner is.
+_KNOWN_T5 = ("name", "finetune", "word_dropout", "normalize_text", "autocast_dtype")
+_KNOWN_CHROMA = (
+    "sample_rate", "n_chroma", "radix2_exp", "argmax", "nfft", "winlen", "winhop",
+    "match_len_on_eval", "eval_wavs", "n_eval_wavs", "cache_path",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,11 @@ class Conditioners:
         return None if self.melody is None else f"{_PREFIX}.{self.melody.name}"
 
     @classmethod
-    def read(cls, config: XpConfig) -> Conditioners:
-        """Raises CheckpointError naming a conditioner or a way to fuse it that is not known."""
+    def read(cls, config: XpConfig, rate_hz: int) -> Conditioners:
+        """`rate_hz` is the codec's.
+
+        Raises CheckpointError naming a conditioner or a way to fuse it that is not known.
+        """
         table = config.section("conditioners")
         names = [name for name in table.values if name != "args"]
         models = {
@@ -64,9 +73,10 @@ class Conditioners:
                 f"{table.name}: {', '.join(names) or 'none'}: expected one text (t5) and at most "
                 "one melody (chroma_stem)"
             )
-        melody = _melody(config, chromas[0]) if chromas else None
+        melody = _melody(config, chromas[0], rate_hz) if chromas else None
         _check_fusing(config, texts[0], chromas)
         t5 = config.section(f"conditioners.{texts[0]}.{_T5}")
+        refuse_unknown(t5, _KNOWN_T5)
         require(t5, "normalize_text", False, False)
         name = t5.values.get("name")
         if not isinstance(name, str) or not name:
@@ -110,8 +120,10 @@ def _transform_samples(melody: Melody, rate_hz: int, seconds: float) -> int:
     return max(int(rate_hz * seconds), melody.n_fft)
 
 
-def _melody(config: XpConfig, name: str) -> Melody:
+def _melody(config: XpConfig, name: str, rate_hz: int) -> Melody:
     fields = config.section(f"conditioners.{name}.{_CHROMA}")
+    refuse_unknown(fields, _KNOWN_CHROMA)
+    require(fields, "sample_rate", rate_hz, rate_hz)
     require(fields, "argmax", False, True)
     n_fft: int = 2 ** fields.integer("radix2_exp", 12, 4, 20)
     window = fields.values.get("winlen") or n_fft

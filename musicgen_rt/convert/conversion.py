@@ -25,8 +25,8 @@ from musicgen_rt.model import hub, text
 from musicgen_rt.model.checkpoint import CODEC_PREFIX, Checkpoint
 from musicgen_rt.model.checkpoint_folder import new_folder, write_json, write_weights
 from musicgen_rt.model.codec_config import CodecConfig
+from musicgen_rt.model.codec_weights import codebook_name, names_from_package
 from musicgen_rt.model.codec_weights import expected_shapes as codec_shapes
-from musicgen_rt.model.codec_weights import names_from_package
 from musicgen_rt.model.config import ModelConfig
 from musicgen_rt.model.expected_shapes import Shape, lm_shapes
 from musicgen_rt.model.safetensors_file import FLOAT_DTYPES, TensorEntry
@@ -67,6 +67,7 @@ def convert(
         codec_config, codec_plan = _codec(codec_file, codec)
         lm_config = XpConfig.parse(lm_file.text(KEY), str(lm_file.path))
         description = describe_lm(lm_config, CodecConfig.from_json(codec_config))
+        codec_config, codec_plan = _as_modelled(codec_config, codec_plan, description)
         encoder = find_text_encoder(text_encoder, description.conditioners.t5_name)
         config = _write_json_files(partial, description, codec_config, encoder, lm_file)
         plan = (
@@ -88,15 +89,37 @@ def _codec(file: PickledFile, given: str | None) -> tuple[dict[str, Any], Plan]:
     name = file.text(_PRETRAINED)
     if given is not None or name is not None:
         companion = find_codec(given, name or "")
-        entries, get = companion.entries, companion.tensor
+        where, entries, get = companion.folder, companion.entries, companion.tensor
         config = dict(companion.config)
         names = {key: key for key in entries}
     else:
         xp_config = XpConfig.parse(file.text(KEY), str(file.path))
-        config, entries, get = codec_json(xp_config), file.entries, file.tensor
+        where, config = file.path, codec_json(xp_config)
+        entries, get = file.entries, file.tensor
         names = {key: names_from_package(key) for key in entries}
+    try:
+        CodecConfig.from_json(config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{where}: {error}") from error
     plan = {CODEC_PREFIX + new: _whole(entries[old], get, old) for old, new in names.items()}
     return config, plan
+
+
+def _as_modelled(
+    config: dict[str, Any], plan: Plan, description: LMDescription
+) -> tuple[dict[str, Any], Plan]:
+    """Of a codec with more codebooks than are modelled (of a channel): the first, coarse ones."""
+    own, decoder = CodecConfig.from_json(config), description.config["decoder"]
+    codebooks = decoder["num_codebooks"] // decoder["audio_channels"]
+    if own.num_codebooks == codebooks:
+        return config, plan
+    kbits_a_second = codebooks * own.bits_a_second_a_codebook / 1000
+    finer = tuple(
+        CODEC_PREFIX + codebook_name(level).removesuffix("embed")  # and the buffers beside it
+        for level in range(codebooks, own.num_codebooks)
+    )
+    kept = {name: planned for name, planned in plan.items() if not name.startswith(finer)}
+    return {**config, "target_bandwidths": [kbits_a_second]}, kept
 
 
 def _write_json_files(

@@ -13,7 +13,7 @@ from typing import Any
 
 from musicgen_rt.convert.conditioners import Conditioners
 from musicgen_rt.convert.magnet_config import magnet_json
-from musicgen_rt.convert.xp_config import XpConfig, require
+from musicgen_rt.convert.xp_config import XpConfig, refuse_unknown, require
 from musicgen_rt.errors import CheckpointError
 from musicgen_rt.model.codec_config import CodecConfig
 from musicgen_rt.model.json_section import JsonSection
@@ -72,15 +72,16 @@ def describe_lm(config: XpConfig, codec: CodecConfig) -> LMDescription:
     is_magnet = config.top.choice("lm_model", None, (_LM, _MAGNET_LM)) == _MAGNET_LM
     transformer = config.section("transformer_lm")
     _check_transformer(transformer, is_causal=not is_magnet)
-    conditioners = Conditioners.read(config)
     channels = _channels(config)
     rate_hz = config.top.integer("sample_rate", codec.sampling_rate, 1, 384_000)
     if rate_hz != codec.sampling_rate:
         raise config.top.fail("sample_rate", rate_hz, f"{codec.sampling_rate}, as the codec's")
+    conditioners = Conditioners.read(config, rate_hz)
     kind = "magnet" if is_magnet else conditioners.kind
     if is_magnet and conditioners.melody is not None:
         raise CheckpointError(f"{config.where}: a MAGNeT with a melody is not known")
-    decoder = _decoder(config, transformer, kind, channels)
+    codebooks = _codebooks(config, transformer, codec, channels)
+    decoder = _decoder(config, transformer, kind, channels, codebooks)
     seconds = config.section("dataset").number("segment_duration", 30.0, 0.1, 600.0)
     special = decoder["vocab_size"]
     root: dict[str, Any] = {
@@ -91,7 +92,7 @@ def describe_lm(config: XpConfig, codec: CodecConfig) -> LMDescription:
         **conditioners.config_json(rate_hz, seconds),
     }
     if is_magnet:
-        root["magnet"] = magnet_json(config, decoder["num_codebooks"])
+        root["magnet"] = magnet_json(config, codebooks)
     guidance = config.section("classifier_free_guidance").number("inference_coef", 3.0, 0.0, 100.0)
     if is_magnet:
         guidance = root["magnet"]["max_guidance"]
@@ -114,19 +115,27 @@ def _check_transformer(transformer: JsonSection, *, is_causal: bool) -> None:
     for key, (default, needed) in _FIXED.items():
         require(transformer, key, default, needed)
     require(transformer, "causal", False, is_causal)
-    for key, value in transformer.values.items():
-        # What is switched off does nothing, whatever it was called in some release.
-        if key not in _FIXED and key not in _KNOWN and value not in (None, False, 0):
-            raise transformer.fail(
-                key, value, "only fields that are known, or this one switched off"
-            )
+    refuse_unknown(transformer, (*_FIXED, *_KNOWN))
+
+
+def _codebooks(
+    config: XpConfig, transformer: JsonSection, codec: CodecConfig, channels: int
+) -> int:
+    """Codebooks in all channels: the codec's, or as many of them as the file says are used."""
+    codebooks = transformer.integer("n_q", 8, 1, 64)
+    used, key = codec.num_codebooks, "compression_model_n_q"
+    if config.top.values.get(key) is not None:
+        used = config.top.integer(key, None, 1, codec.num_codebooks)
+    if codebooks != used * channels:
+        expected = f"{used * channels}, the codec's in all channels ({key} says how many are used)"
+        raise transformer.fail("n_q", codebooks, expected)
+    return codebooks
 
 
 def _decoder(
-    config: XpConfig, transformer: JsonSection, kind: str, channels: int
+    config: XpConfig, transformer: JsonSection, kind: str, channels: int, codebooks: int
 ) -> dict[str, Any]:
     width = transformer.integer("dim", 128, 4, 1 << 15)
-    codebooks = transformer.integer("n_q", 8, 1, 64)
     card = transformer.integer("card", 1024, 2, 1 << 16)
     dropout = transformer.number("dropout", 0.1, 0.0, 1.0)
     attention_dropout = transformer.values.get("attention_dropout")

@@ -169,6 +169,10 @@ def _check_names(program: bytes | IO[bytes]) -> None:
             _check_name(module, name)
         elif opcode.name == "STACK_GLOBAL":
             _check_name(*(texts[-2:] if len(texts) > 1 else ("?", "?")))
+            # Which names are on the stack is only sure once it runs, and it is never run.
+            raise RefusedError(
+                "its pickle is of protocol 4 or later, which torch.save does not use"
+            )
 
 
 def _check_name(module: str, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,16 @@ class XpConfig:
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
+
+
+def refuse_unknown(section: JsonSection, known: Collection[str]) -> None:
+    """Raise CheckpointError for a field that is not known, unless it is switched off.
+
+    What is switched off does nothing, whatever it was called in some release.
+    """
+    for key, value in section.values.items():
+        if key not in known and value:
+            raise section.fail(key, value, "only fields that are known, or this one switched off")
 
 
 def require(section: JsonSection, key: str, default: Any, needed: Any) -> None:

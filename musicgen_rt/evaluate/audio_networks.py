@@ -111,6 +111,12 @@ class Clap:
         from musicgen_rt.model.hub import resolve
 
         folder = resolve(source)
+        if not any(folder.glob("*.safetensors")):
+            raise UnsupportedError(
+                f"{source} has no weights in safetensors, only pickles, which are not read: many "
+                "have them as a pull request; `hf download ID --revision refs/pr/N --local-dir "
+                "DIR`, then --clap-model DIR"
+            )
         with _wanting("clap", "transformers"):
             model = ClapModel.from_pretrained(folder, use_safetensors=True)
             return cls(model, ClapProcessor.from_pretrained(folder))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live.asked_tempo import TEMPO_WORDS
 from musicgen_rt.live.cache_slot import CacheSlot
 from musicgen_rt.live.fixed_frames import FixedFrames
 from musicgen_rt.live.masked_decoder import MaskedDecoder
@@ -28,7 +29,7 @@ from musicgen_rt.live.window import Window
 # Changes of these fill the rest of a block anew.
 _FILL_KEYS = (
     "prompt/", "weight/", "negative", "cfg", "temperature", "top_k", "top_p", "seed", "roll",
-    "fixed",
+    "fixed", TEMPO_WORDS,
 )  # fmt: skip
 
 

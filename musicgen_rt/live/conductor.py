@@ -47,11 +47,13 @@ class Conductor:
 
     def carry_out(self) -> None:
         """Do all whose time has come. Raises what is no MusicgenRTError."""
+        self._go_on_with_song()  # first: what is asked for at a section's frame is heard in it
         self._change()
         while (jump := self._due_jump()) is not None:
             self._pending.remove(jump)
             self._jump(jump)
             self._change()
+        self._go_on_with_song()
         self._tell_song()
 
     def frames_allowed(self) -> int | None:
@@ -85,22 +87,28 @@ class Conductor:
             return
         free = self._free_frame()
         targets = {id(a): self._target(a, free) for a in due}
-        first = min(targets.values())
+        first, given_way_at = min(targets.values()), player.engine.next_frame
         if first < player.next_frame and not all(action.is_unheard() for action in due):
+            given_way_at = player.open_frame_of(first)
             samples = [action.sample for action in due if targets[id(action)] == first]
             exact = [sample for sample in samples if sample is not None]
             player.go_back(first, min(exact) if len(exact) == len(samples) else None)
-        for action in sorted(due, key=lambda one: targets[id(one)]):
-            self._pending.remove(action)
-            self._run(action, targets[id(action)])
-            if action.frame is None:
-                self._last_free = (player.splice, targets[id(action)])
+        with self.stage.song.giving_way(given_way_at):
+            for action in sorted(due, key=lambda one: targets[id(one)]):
+                self._pending.remove(action)
+                self._run(action, targets[id(action)])
+                if action.frame is None:
+                    self._last_free = (player.splice, targets[id(action)])
         self.stage.melody.tell()
 
+    def _go_on_with_song(self) -> None:
+        """Begin the song's next section if it is due."""
+        self.stage.song.go_on(is_waiting=self.stage.player.frozen is not None)
+
     def _tell_song(self) -> None:
-        """Let the song go on if its next section is due, and tell what has come of it."""
+        """Tell what the song has come to."""
         player = self.stage.player
-        news = self.stage.song.poll(is_waiting=player.frozen is not None)
+        news = self.stage.song.news()
         if news is None:
             return
         section = news.section

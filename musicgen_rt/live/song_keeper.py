@@ -7,8 +7,9 @@ opening bars are remembered when they are complete, for sections that recall it.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError, MusicgenRTError, ParameterError
@@ -19,36 +20,9 @@ from musicgen_rt.live.melody_state import MelodyState, Pattern, PatternNote
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.score import PARAMETERS
 from musicgen_rt.live.song import NUMBERS, Section, Song, Tune
+from musicgen_rt.live.song_begun import Begun, SongNews
 from musicgen_rt.live.song_edits import Places, recall_edits, section_edits
 from musicgen_rt.live.song_plan import compile_song
-
-
-@dataclass(frozen=True)
-class Begun:
-    """From `frame` of the stream on a section is played, the song's `index`; None: it is over.
-
-    `keys` are the controls that were changed there, `turn` is what the melody became.
-    """
-
-    frame: int
-    section: Section | None
-    index: int = 0
-    keys: tuple[str, ...] = field(default=(), compare=False)
-    turn: Turn | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class SongNews:
-    """What has come to be played: a section from `frame` of the stream on, or none any more.
-
-    `number` is the section's, from 1. `moves_clock` says whether its tempo and metre are others
-    than those that were told for what comes before it, or for what was to come in its place.
-    """
-
-    frame: int
-    section: Section | None
-    number: int
-    moves_clock: bool
 
 
 class SongKeeper:
@@ -142,8 +116,8 @@ class SongKeeper:
         undone = [one for one in self._begun if one.frame >= frame]
         self._begun = [one for one in self._begun if one.frame < frame]
         for one in undone:
-            for key in one.keys:
-                self.engine.drop_coming(key, one.frame)
+            for _, edit in one.edits:
+                self.engine.drop_coming(edit.key, one.frame)
             if one.turn is not None:
                 self._melody.take_back(one.turn)
         self._melody.tell()
@@ -156,21 +130,60 @@ class SongKeeper:
         self.unbegin(frame)
         self._told = [one for one in self._told if one.frame < frame]
 
-    def poll(self, is_waiting: bool = False) -> SongNews | None:
-        """Do what is due at the next frame to be made; what is to be told of it.
+    @contextmanager
+    def giving_way(self, frame: int) -> Iterator[None]:
+        """Around changes of controls at `frame`: sections that begin later begin on top of them.
+
+        So what comes in shortly before a section, which is made already, fades out with the rest.
+        What was set by hand since such a section begins stays on top of that. Where a change has
+        the song go on otherwise, they do not begin.
+        """
+        later = [one for one in self._begun if one.frame > frame]
+        by_hand = self._changed_by_others(later)
+        self.unbegin(frame + 1)
+        song, standing = self.song, self._begun[-1:]
+        yield
+        if not later or self.song is not song or self._begun[-1:] != standing:
+            return
+        for one in later:
+            if one.section is None:
+                self.stop(one.frame)
+            else:
+                self.begin(one.index, one.frame)
+        for at, edit in by_hand:
+            self.engine.apply([edit], at)
+
+    def go_on(self, is_waiting: bool) -> None:
+        """Do what is due at the next frame to be made.
 
         Nothing is due while the stream `is_waiting` for a loop to end.
         """
         self._remember()
         due = self.due_frame
-        if due is not None and due <= self.engine.next_frame and not is_waiting:
-            assert self.song is not None  # or nothing is due
-            index = self._begun[-1].index + 1
-            if index < len(self.song.sections):
-                self.begin(index, max(due, self.engine.next_frame))
-            else:
-                self.stop(max(due, self.engine.next_frame))
-        return self._news()
+        if due is None or due > self.engine.next_frame or is_waiting:
+            return
+        assert self.song is not None  # or nothing is due
+        index = self._begun[-1].index + 1
+        if index < len(self.song.sections):
+            self.begin(index, max(due, self.engine.next_frame))
+        else:
+            self.stop(max(due, self.engine.next_frame))
+
+    def news(self) -> SongNews | None:
+        """What plays now, if something else was told."""
+        now = self._begun[-1] if self._begun else Begun(0, None)
+        before = self._told[-1] if self._told else Begun(0, None)
+        if now == before or now.section is before.section is None:
+            return None
+        earlier = [one for one in self._told if one.frame < now.frame]
+        in_force = [*earlier[-1:], *self._told[len(earlier) :]]
+        self._told = [*earlier, now]
+        section = now.section
+        if section is None:
+            self._told = []
+            return SongNews(now.frame, None, 0, moves_clock=False)
+        clocks = {one.section and _clock_of(one.section) for one in in_force}
+        return SongNews(now.frame, section, now.index + 1, clocks != {_clock_of(section)})
 
     @property
     def due_frame(self) -> int | None:
@@ -215,7 +228,7 @@ class SongKeeper:
 
     def _enter(self, begun: Begun, edits: list[Edit]) -> None:
         self.engine.apply(edits, begun.frame)
-        self._begun.append(replace(begun, keys=tuple(edit.key for edit in edits)))
+        self._begun.append(replace(begun, edits=tuple((0, edit) for edit in edits)))
 
     def _recall(self, frame: int) -> None:
         """Remember what the section that begins at `frame` recalls, or nothing of the song."""
@@ -233,8 +246,21 @@ class SongKeeper:
         self.engine.apply(edits, frame)
         self.engine.apply(after, frame + 1)
         begun = self._begun[-1]
-        keys = dict.fromkeys([*begun.keys, *(edit.key for edit in edits)])
-        self._begun[-1] = replace(begun, keys=tuple(keys))
+        own = (*((0, edit) for edit in edits), *((1, edit) for edit in after))
+        self._begun[-1] = replace(begun, edits=(*begun.edits, *own))
+
+    def _changed_by_others(self, begun: list[Begun]) -> list[tuple[int, Edit]]:
+        """Of the controls that these change: every change since the first that is not theirs."""
+        own = {(one.frame + on, edit.key): edit.value for one in begun for on, edit in one.edits}
+        keys, nothing = {key for _, key in own}, object()
+        return [
+            (change.frame, Edit(key, change.value, change.ramp_frames))
+            for key, track in self.engine.session.stream.score.tracks()
+            if key in keys
+            for change in track.changes
+            if change.frame >= begun[0].frame
+            and own.get((change.frame, key), nothing) is not change.value
+        ]
 
     def _bar_start(self, frame: int, bars: int) -> int:
         """The frame so many bars after a section's beginning."""
@@ -300,22 +326,6 @@ class SongKeeper:
                 memory = self.engine.session.remember(first, end - first, next_frame)
                 # Before every frame of this stream and of others, so that it always counts.
                 self._memories[section.name] = replace(memory, first_frame=first - end)
-
-    def _news(self) -> SongNews | None:
-        """What plays now, if something else was told."""
-        now = self._begun[-1] if self._begun else Begun(0, None)
-        before = self._told[-1] if self._told else Begun(0, None)
-        if now == before or now.section is before.section is None:
-            return None
-        earlier = [one for one in self._told if one.frame < now.frame]
-        in_force = [*earlier[-1:], *self._told[len(earlier) :]]
-        self._told = [*earlier, now]
-        section = now.section
-        if section is None:
-            self._told = []
-            return SongNews(now.frame, None, 0, moves_clock=False)
-        clocks = {one.section and _clock_of(one.section) for one in in_force}
-        return SongNews(now.frame, section, now.index + 1, clocks != {_clock_of(section)})
 
 
 def _clock_of(section: Section) -> tuple[float, int]:

@@ -194,7 +194,7 @@ class Preset:
         return decoder
 
     def _magnet(self) -> dict[str, Any]:
-        """Decoding as audiocraft's solvers for music and for sounds have it."""
+        """As audiocraft's MAGNeT decodes music by default, and its solver for sounds."""
         steps = MagnetConfig.default_steps(_CODEBOOKS_PER_CHANNEL * self.channels)
         if not self.is_for_sounds:
             return {"decoding_steps": steps, "max_guidance": MagnetConfig.max_guidance}

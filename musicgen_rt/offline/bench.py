@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from musicgen_rt.errors import ParameterError
+from musicgen_rt.errors import CheckpointError, ParameterError
 from musicgen_rt.live.score import PARAMETERS, Parameter
 from musicgen_rt.model.checkpoint import read_config
 from musicgen_rt.model.hub import resolve
 from musicgen_rt.model.linear import WeightFormat
 from musicgen_rt.model.musicgen import MusicGen, choose_device, choose_format
 from musicgen_rt.model.new_checkpoint import write_checkpoint
+from musicgen_rt.model.presets import Preset
 from musicgen_rt.model.quantised_cache import cache_folder
 from musicgen_rt.offline.bench_codec import measure_codec
 from musicgen_rt.offline.bench_engine import (
@@ -95,8 +96,13 @@ def random_checkpoint(like: str, *, tiny: bool, report: Report) -> Path:
     name = like.rpartition("/")[2] + ("-tiny" if tiny else "")
     folder = cache_folder() / "random" / name
     if not folder.is_dir():
+        Preset.like(like, tiny=tiny)  # an unknown one is refused before anything is said
         report(f"writing random weights like {like} to {folder}")
-        write_checkpoint(like, folder, tiny=tiny)
+        try:
+            write_checkpoint(like, folder, tiny=tiny)
+        except CheckpointError:
+            if not folder.is_dir():  # else another process was quicker, with the same weights
+                raise
     return folder
 
 

@@ -18,14 +18,13 @@ from musicgen_rt.live.build import EngineOptions
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.model.checkpoint import read_config
 from musicgen_rt.model.hub import resolve
-from musicgen_rt.model.musicgen import MusicGen
-from musicgen_rt.offline.bench_engine import PROMPT, EngineBench, measure_steps
+from musicgen_rt.model.musicgen import MusicGen, choose_device, choose_format
+from musicgen_rt.offline.bench_engine import PROMPT, EngineBench, check_fits, measure_steps
 from musicgen_rt.offline.bench_figures import Clock, Figure
 from musicgen_rt.offline.bench_machine import describe_machine
 
 Report = Callable[[str], None]
 
-_AUTOREGRESSIVE_CONTEXT_FRAMES = 100
 _TEXT_CAPACITY = 64
 
 
@@ -34,16 +33,19 @@ class BlockFigures:
     """One weight format. `first_block` fills a whole window, `next_block` what follows a roll.
 
     `passes` of the model make a block; `latency_ms` is from the block's beginning to its last
-    token, without the codec. `ratio` compares the audio a second with that of single steps.
+    token, without the codec. `ratio` compares the audio a second with that of single steps behind
+    `context_frames`.
     """
 
     weights: str
+    guidance: float
     passes: int
     first_block_seconds: float
     first_latency_ms: Figure
     next_block_seconds: float
     next_latency_ms: Figure
     real_time_factor: float
+    context_frames: int
     autoregressive_steps_per_second: Figure
     autoregressive_real_time_factor: float
     ratio: float
@@ -80,12 +82,19 @@ def run_block_bench(
 ) -> BlockReport:
     """Measure every weight format. Raises CheckpointError, ParameterError or UnsupportedError."""
     say = report or (lambda line: None)
-    formats = []
-    for name in weights:
+    folder, chosen = resolve(source), choose_device(device)
+    config = read_config(folder)
+    check_fits(config, bench)
+    # A format that cannot be had is told before another one is measured.
+    names = dict.fromkeys(choose_format(name, chosen, config).value for name in weights)
+
+    def measured(name: str) -> BlockFigures:
         say(f"{name}: loading")
-        model = MusicGen.load(source, device=device, weights=name)
-        formats.append(measure_blocks(model, bench, say, clock))
-    return BlockReport(source, has_random_weights, describe_machine(model.device), tuple(formats))
+        model = MusicGen.load(str(folder), device=device, weights=name)
+        return measure_blocks(model, bench, say, clock)
+
+    formats = tuple(measured(name) for name in names)
+    return BlockReport(source, has_random_weights, describe_machine(chosen), formats)
 
 
 def measure_blocks(model: MusicGen, bench: EngineBench, say: Report, clock: Clock) -> BlockFigures:
@@ -99,24 +108,26 @@ def measure_blocks(model: MusicGen, bench: EngineBench, say: Report, clock: Cloc
     for repetition in range(bench.repetitions + 1):
         engine = Engine(model, EngineOptions(text_capacity=_TEXT_CAPACITY))
         engine.set_prompt(PROMPT)
+        engine.set_parameter("cfg", bench.cfg)
         engine.set_parameter("seed", repetition)
         first.append(_filled(engine, clock))
         following.append(_filled(engine, clock))
     say(f"{name}: the same, step by step")
     plain = replace(model, config=replace(config, magnet=None))
-    guidance = replace(bench, context_frames=_AUTOREGRESSIVE_CONTEXT_FRAMES)
-    steps, _ = measure_steps(plain, guidance, clock)
+    steps, _ = measure_steps(plain, bench, clock)
     next_frames, next_ms = following[0][0], Figure.of([ms for _, ms in following[1:]])
     factor = next_frames / rate_hz / (next_ms.median / 1000)
     single_factor = steps.median / rate_hz
     return BlockFigures(
         weights=name,
+        guidance=bench.cfg,
         passes=sum(config.magnet.decoding_steps),
         first_block_seconds=first[0][0] / rate_hz,
         first_latency_ms=Figure.of([ms for _, ms in first[1:]]),
         next_block_seconds=next_frames / rate_hz,
         next_latency_ms=next_ms,
         real_time_factor=factor,
+        context_frames=bench.context_frames,
         autoregressive_steps_per_second=steps,
         autoregressive_real_time_factor=single_factor,
         ratio=factor / single_factor,
@@ -151,9 +162,9 @@ def _lines(one: BlockFigures) -> list[str]:
     step_by_step = f"{one.autoregressive_real_time_factor:.2f} x real time"
     in_real_time = f"{one.real_time_factor:.2f} x real time without the codec"
     return [
-        f"{one.weights}: {one.passes} passes a block, guidance on",
+        f"{one.weights}: {one.passes} passes a block, guidance {one.guidance:g}",
         f"  first block, {one.first_block_seconds:.1f} s: {first_ms:.0f} ms",
         f"  next block, {one.next_block_seconds:.1f} s: {next_ms:.0f} ms, {in_real_time}",
-        f"  step by step: {single:.1f} steps a second, {step_by_step}",
+        f"  step by step behind {one.context_frames} frames: {single:.1f} a second, {step_by_step}",
         f"  ratio: {one.ratio:.1f}",
     ]

@@ -16,6 +16,7 @@ from musicgen_rt.commands import convert as command
 from musicgen_rt.convert.conversion import convert
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.model.checkpoint import Checkpoint
+from musicgen_rt.model.chroma import ChromaExtractor, ChromaParameters
 from musicgen_rt.model.kv_cache import CrossCache, KVCache
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.reference import Reference
@@ -102,6 +103,34 @@ def test_logits_behind_a_melody(converted: Converted) -> None:
     assert_close(found, recorded.outputs["logits_alone"], LOGITS_TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["magnet", "audio_magnet"])
+@torch.inference_mode()
+def test_logits_of_masked_codes(name: str, converted: Converted) -> None:
+    """All frames at once: of the first codebook seeing all, of later ones what is near."""
+    recorded, model = Recorded.load(name), load(converted(name))
+    magnet, config = model.config.magnet, model.lm.config
+    assert magnet is not None and magnet.context_frames == 5
+    tokens = recorded.outputs["tokens"]
+    cache = KVCache.allocate(config, 2, tokens.shape[1], torch.float32, CPU)
+    cross = CrossCache.allocate(config, 2, 64, torch.float32, CPU)
+    states = text_states(model, recorded.prompts[0])
+    cross.set_row(0, model.lm.conditioning.cross_attention(states))
+    for codebook, reach in (("first", None), ("later", magnet.context_frames)):
+        found = model.lm.logits(model.lm.parallel(tokens, cache, cross, reach)).transpose(1, 2)
+        assert_close(found, recorded.outputs[f"logits_{codebook}"], LOGITS_TOLERANCE)
+
+
+def test_the_chroma_of_a_melody(converted: Converted) -> None:
+    """Three tones of a second each, heard as audiocraft's own extractor hears them."""
+    shape = load(converted("melody")).config.chroma
+    assert shape is not None
+    seconds = torch.arange(32000) / 32000
+    tones = [torch.sin(2 * torch.pi * hz * seconds) for hz in (261.63, 329.63, 392.0)]
+    parameters = ChromaParameters(shape.sampling_rate_hz, shape.n_fft, shape.hop_samples)
+    found = ChromaExtractor(parameters).extract(torch.cat(tones).numpy(), 32000)
+    assert torch.equal(found, Recorded.load("melody").outputs["chroma"])
+
+
 @pytest.mark.parametrize(("name", "codec"), [("text", "codec32"), ("audiogen", "codec16")])
 @torch.inference_mode()
 def test_codec_audio_and_codes(name: str, codec: str, converted: Converted) -> None:
@@ -109,6 +138,15 @@ def test_codec_audio_and_codes(name: str, codec: str, converted: Converted) -> N
     audio = model.codec.codec.decode(recorded["codes"])
     assert_close(audio, recorded["audio"], AUDIO_TOLERANCE)
     assert torch.equal(model.codec.codec.encode(recorded["wave"]).codes, recorded["wave_codes"])
+
+
+@torch.inference_mode()
+def test_stereo_audio_and_codes(converted: Converted) -> None:
+    recorded, codec = Recorded.load("codec32").outputs, load(converted("stereo")).codec
+    audio = codec.decode(recorded["stereo_codes"][0])
+    assert_close(audio, recorded["stereo_audio"][0], AUDIO_TOLERANCE)
+    codes = codec.encode(recorded["stereo_wave"][0], drop_tail_frames=0)
+    assert torch.equal(codes, recorded["stereo_wave_codes"][0])
 
 
 @pytest.mark.parametrize("name", ["text", "stereo", "melody"])
@@ -132,9 +170,56 @@ def test_the_config_in_the_file_is_the_authority(converted: Converted) -> None:
     assert config.codec_json["pad_mode"] == "constant"
     assert config.window_frames == 100
     assert config.guidance_scale == 3.0
+    with Checkpoint.open(converted("audio_magnet")) as checkpoint:
+        magnet = checkpoint.config.magnet
+    assert magnet is not None
+    assert magnet.decoding_steps == (20, 10, 10, 10)
+    assert (magnet.temperature, magnet.top_p, magnet.max_guidance) == (3.5, 0.8, 20.0)
+    with Checkpoint.open(converted("magnet")) as checkpoint:
+        magnet = checkpoint.config.magnet
+        assert checkpoint.config.codec_json["pad_mode"] == "reflect"
+    assert magnet is not None and magnet.decoding_steps == (60, 10, 10, 10)
     with Checkpoint.open(converted("stereo")) as checkpoint:
         assert checkpoint.config.lm.delays == (0, 0, 1, 1, 2, 2, 3, 3)
         assert checkpoint.config.channels == 2
+
+
+def test_dropout_is_the_files(tmp_path: Path, t5: Callable[[str], Path]) -> None:
+    """What only training reads is kept too."""
+    source, recorded = write_source(tmp_path / "source", "text"), Recorded.load("text")
+    said = (
+        ("  dropout: 0.0", "  dropout: 0.25"),
+        ("attention_dropout: null", "attention_dropout: 0.5"),
+    )
+    config = recorded.config
+    for old, new in said:
+        assert old in config
+        config = config.replace(old, new)
+    torch.save({"best_state": recorded.state, "xp.cfg": config}, source / "state_dict.bin")
+    convert(str(source), tmp_path / "out", text_encoder=str(t5("t5-base")))
+    decoder = json.loads((tmp_path / "out" / "config.json").read_text())["decoder"]
+    found = [decoder[f"{name}dropout"] for name in ("", "activation_", "attention_")]
+    assert found == [0.25, 0.25, 0.5]
+
+
+def test_a_codec_of_more_codebooks_is_used_as_far_as_they_are_modelled(
+    tmp_path: Path, t5: Callable[[str], Path]
+) -> None:
+    """`compression_model_n_q`: the coarse codebooks of a codec that has more."""
+    source, codec = write_source(tmp_path / "source", "text"), Recorded.load("codec32")
+    state = dict(codec.state)
+    for name, tensor in codec.state.items():
+        if ".layers.3." in name and name.startswith("quantizer"):
+            state[name.replace(".layers.3.", ".layers.4.")] = tensor.flip(0)
+    assert len(state) > len(codec.state)
+    more = codec.config.replace("  n_q: 4", "  n_q: 5")
+    torch.save({"best_state": state, "xp.cfg": more}, source / "compression_state_dict.bin")
+    package = Recorded.load("text").package()
+    package["xp.cfg"] = package["xp.cfg"].replace("_n_q: null", "_n_q: 4")
+    torch.save(package, source / "state_dict.bin")
+    convert(str(source), tmp_path / "out", text_encoder=str(t5("t5-base")))
+    audio = load(tmp_path / "out").codec.decode(codec.outputs["codes"][0])
+    assert_close(audio, codec.outputs["audio"][0], AUDIO_TOLERANCE)
 
 
 def test_half_precision_stays_as_it_is_stored(tmp_path: Path, t5: Callable[[str], Path]) -> None:

@@ -77,6 +77,32 @@ def test_a_call_is_refused_by_name_and_never_made(tmp_path: Path, is_zip: bool) 
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_names_of_later_protocols_are_refused_even_where_they_are_hidden(
+    tmp_path: Path, is_hidden: bool
+) -> None:
+    """A harmless name is pushed last, and the one that is called is taken from the memo."""
+    marker = tmp_path / "marker"
+
+    def text(value: str) -> bytes:
+        return b"\x8c" + bytes([len(value)]) + value.encode()
+
+    hidden = [text("posix") + b"\x940", text("mkdir") + b"\x940", text("collections") + b"0"]
+    hidden += [text("OrderedDict") + b"0", b"h\x00h\x01\x93", text(str(marker)), b"\x85R."]
+    program = b"\x80\x04" + b"".join(hidden)
+    path = tmp_path / "state_dict.bin"
+    if is_hidden:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", program)
+    else:
+        saved(path, {"best_state": collections.OrderedDict(STATE)}, pickle_protocol=4)
+    assert "protocol 4" in refused(path, tmp_path)
+    assert not marker.exists()
+    if is_hidden:
+        pickle.loads(program)
+        assert marker.exists(), "it would have been a call"
+
+
 def test_a_configuration_object_is_refused_by_name(tmp_path: Path) -> None:
     package = {"best_state": STATE, "xp.cfg": collections.Counter("ab")}
     path = saved(tmp_path / "checkpoint.th", package)

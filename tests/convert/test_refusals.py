@@ -63,6 +63,10 @@ def refusal(
         ("\nsample_rate: 32000", "\nsample_rate: 44100", "sample_rate is 44100, expected 32000"),
         ("\nchannels: 1", "\nchannels: 2", "channels is 2"),
         ("    normalize_text: false", "    normalize_text: true", "normalize_text"),
+        ("      finetune: false", "      finetune: false\n      layer: 6", "layer is 6"),
+        ("_n_q: null", "_n_q: 3", "n_q is 4, expected 3, the codec's"),
+        ("_n_q: null", "_n_q: 8", "compression_model_n_q is 8, expected a whole number in 1..4"),
+        ("  n_q: 4", "  n_q: 2", "n_q is 2, expected 4, the codec's"),
     ],
 )
 def test_a_config_that_cannot_be_followed(
@@ -71,6 +75,19 @@ def test_a_config_that_cannot_be_followed(
     config = Recorded.load("text").config
     assert old in config
     assert re.search(message, refusal(tmp_path, t5, config.replace(old, new)))
+
+
+def test_a_melody_that_is_heard_at_another_rate(tmp_path: Path, t5: T5) -> None:
+    source, melody = write_source(tmp_path / "source", "melody"), Recorded.load("melody")
+    for old, new, message in (
+        ("sample_rate: ${sample_rate}", "sample_rate: 16000", "sample_rate is 16000"),
+        ("n_eval_wavs: 100", "n_eval_wavs: 100\n      norm: 2", "norm is 2"),
+    ):
+        assert old in melody.config
+        package = {"best_state": melody.state, "xp.cfg": melody.config.replace(old, new)}
+        torch.save(package, source / "state_dict.bin")
+        with pytest.raises(CheckpointError, match=message):
+            convert(str(source), tmp_path / "out", text_encoder=str(t5("t5-base")))
 
 
 def test_a_tensor_without_a_place(tmp_path: Path, t5: T5) -> None:
@@ -103,6 +120,9 @@ def test_a_config_whose_references_run_in_a_circle(tmp_path: Path, t5: T5) -> No
         ("activation: ELU", "activation: ReLU", "activation is 'ReLU'"),
         ("  encoder: {}", "  encoder:\n    n_filters: 4", "n_filters is 4"),
         ("  lstm: 2", "  lstm: 3", "is missing"),
+        ("  norm_params: {}", "  norm_params:\n    eps: 0.1", "norm_params is"),
+        ("  pad_mode: reflect", "  pad_mode: circular", "pad_mode is 'circular'"),
+        ("  channels: ${channels}\n  causal: ${", "  channels: 2\n  causal: ${", "channels is 2"),
     ],
 )
 def test_a_codec_that_cannot_be_followed(
@@ -126,6 +146,12 @@ def test_companions_that_are_not_there(tmp_path: Path, monkeypatch: pytest.Monke
     torch.save(named, source / "compression_state_dict.bin")
     with pytest.raises(CheckpointError, match=r"its codec .*--codec"):
         convert(str(source), tmp_path / "out", text_encoder=str(tmp_path))
+
+
+def test_a_codec_that_is_none(tmp_path: Path, t5: T5) -> None:
+    source, other = write_source(tmp_path / "source", "text"), t5("t5-base")
+    with pytest.raises(CheckpointError, match=rf"{other}: .*model_type is 't5', expected"):
+        convert(str(source), tmp_path / "out", text_encoder=str(other), codec=str(other))
 
 
 def test_a_folder_that_lacks_a_file(tmp_path: Path, t5: T5) -> None:

@@ -125,6 +125,17 @@ def test_clap_is_loaded_from_a_folder_and_hears_and_reads_into_one_space(clap_fo
     assert -1.0 <= mean_cosine(heard, read) <= 1.0
 
 
+def test_a_clap_of_pickles_only_is_refused_with_what_to_do(
+    clap_folder: Path, tmp_path: Path
+) -> None:
+    for path in clap_folder.iterdir():
+        if path.suffix != ".safetensors":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"PK")
+    with pytest.raises(UnsupportedError, match=r"only pickles.*--revision refs/pr/N"):
+        Clap.load(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("name", "module"),
     [("vggish", "torch_vggish_yamnet.vggish"), ("passt", "hear21passt.base")],

@@ -106,6 +106,30 @@ def test_bad_sets_are_refused_before_a_network_is_fetched(
     assert "0.wav lasts 3.00 s: expected 10 s" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("--plot", "picture.txt", "expected a name that ends in .png"),
+        ("--plot", "none/picture.png", "cannot be written"),
+        ("--out", "none/report.json", "cannot be written"),
+        ("--out", ".", "is a folder"),
+    ],
+)
+@pytest.mark.parametrize("measure", [["audio", "--ref", "r", "--gen", "g"], ["form", "song.wav"]])
+def test_what_cannot_be_written_is_told_before_any_work(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    measure: list[str],
+    option: str,
+    name: str,
+    said: str,
+) -> None:
+    """Before the sets, of which there are none here, are looked for."""
+    assert main(["evaluate", *measure, option, str(tmp_path / name)]) != 0
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_pulse_of_clicks_is_theirs() -> None:
     heard = pulse(clicks(np.arange(0.0, 11.9, 0.5), 12.0), RATE_HZ)
     assert heard is not None

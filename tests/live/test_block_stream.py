@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from musicgen_rt.errors import HistoryError, UnsupportedError
+from musicgen_rt.live.asked_tempo import TEMPO_WORDS
 from musicgen_rt.live.build import EngineOptions
+from musicgen_rt.live.controls import Edit
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.infill import infill
 from musicgen_rt.model.musicgen import MusicGen
@@ -67,6 +69,7 @@ CHANGES: list[Callable[[Engine, int], None]] = [
     lambda engine, at: engine.set_parameter("cfg", 2.0, at_frame=at),
     lambda engine, at: engine.set_tempo(240, 2, at_frame=at),
     lambda engine, at: engine.roll_window(at_frame=at),
+    lambda engine, at: engine.apply([Edit(TEMPO_WORDS, "90 bpm")], at),
 ]
 
 

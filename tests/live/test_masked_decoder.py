@@ -28,10 +28,19 @@ STEPS = (6, 3, 3, 3)
 CPU = torch.device("cpu")
 
 
+def converted(tmp_path_factory: pytest.TempPathFactory, name: str) -> MusicGen:
+    folder: Path = convert_recorded(tmp_path_factory.mktemp(name), name)
+    return MusicGen.load(str(folder), device="cpu", weights="fp32")
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> MusicGen:
-    folder: Path = convert_recorded(tmp_path_factory.mktemp("magnet"), "magnet")
-    return MusicGen.load(str(folder), device="cpu", weights="fp32")
+    return converted(tmp_path_factory, "magnet")
+
+
+@pytest.fixture(scope="module")
+def sound_model(tmp_path_factory: pytest.TempPathFactory) -> MusicGen:
+    return converted(tmp_path_factory, "audio_magnet")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +89,16 @@ def test_tokens_are_audiocrafts(
         codes[:, : prompt.shape[1]] = prompt
     found = fill(model, codes, situation(recorded.prompts[0]), arrangement=arrangement)
     expected = recorded.outputs[f"codes_{arrangement}_{start}"].numpy()
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("arrangement", ["nonoverlap", "stride1"])
+def test_tokens_of_sounds_are_audiocrafts(sound_model: MusicGen, arrangement: Arrangement) -> None:
+    """Guidance from 20 down, a wider text, another codec."""
+    recorded = Recorded.load("audio_magnet")
+    asked = replace(situation(recorded.prompts[0]), coefficients=(-19.0, 20.0), guidance=20.0)
+    found = fill(sound_model, holes(), asked, arrangement=arrangement)
+    expected = recorded.outputs[f"codes_{arrangement}_alone"].numpy()
     assert np.array_equal(found, expected)
 
 

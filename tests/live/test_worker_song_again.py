@@ -83,6 +83,48 @@ def test_a_section_in_place_of_one_with_a_tune_plays_without_it(rig: Rig, tmp_pa
     assert at_next(rig, "temperature") == 1.0
 
 
+def test_a_prompt_that_comes_in_just_before_a_section_fades_out_into_it(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """The section is made already: it begins again, from what stands there now."""
+    first = begun(rig, written(tmp_path))
+    play_until_b(rig)
+    came = rig.command("prompt/set", 5, "choir", 5.0, 0)
+    rig.play(3 * BAR)
+    line = first + 4 * BAR
+    assert rig.applied_at(came) < line
+    assert sections(rig) == [("A", first), ("B", line)]
+    score = rig.stage.engine.session.stream.score
+    weights = [score.at("weight/5", line + frames) for frames in (-1, BAR, 2 * BAR)]
+    assert weights == pytest.approx([5.0, 2.5, 0.0], abs=0.1)
+    assert loud(rig, line) == {"rock, 480 bpm"}
+    assert not np.isnan(rig.heard).any()
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_what_is_asked_for_at_a_section_s_bar_is_heard_in_it(
+    rig: Rig, tmp_path: Path, is_made: bool
+) -> None:
+    """Whenever it was sent, and whatever else is changed before that bar."""
+    first = begun(rig, written(tmp_path))
+    line = first + 4 * BAR
+    if is_made:
+        play_until_b(rig)
+    rig.command("param/set", "temperature", 0.9, frame=line)
+    rig.command("prompt/weight", 5, 0.0, frame=line + 3)
+    if not is_made:
+        play_until_b(rig)
+    rig.play(4)
+    rig.command("prompt/set", 5, "choir", 5.0, 0)
+    rig.play(3 * BAR)
+    assert sections(rig) == [("A", first), ("B", line)]
+    assert score_at(rig, "temperature", line) == 0.9
+    assert score_at(rig, "weight/5", line - 1) == 5.0
+    score = rig.stage.engine.session.stream.score
+    assert score.at("weight/5", line + 3) == 0.0, "not the section's own fade"
+    assert loud(rig, line + 3) == {"rock, 480 bpm"}
+
+
 def test_a_recall_twice_on_one_bar_leaves_the_context_as_it_was(rig: Rig, tmp_path: Path) -> None:
     first = begun(rig, written(tmp_path))
     rig.play(2 * BAR)

@@ -21,7 +21,9 @@ def with_few_passes(path: Path) -> None:
         path.write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize(("name", "rate_hz"), [("audiogen", 16_000), ("magnet", 32_000)])
+@pytest.mark.parametrize(
+    ("name", "rate_hz"), [("audiogen", 16_000), ("magnet", 32_000), ("audio_magnet", 16_000)]
+)
 def test_a_render_past_the_window_is_made_again_from_its_sidecar(
     tmp_path: Path, name: str, rate_hz: int
 ) -> None:

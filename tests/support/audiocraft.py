@@ -85,9 +85,11 @@ def reading_in_this_process() -> Iterator[None]:
 
 def convert_recorded(folder: Path, name: str) -> Path:
     """The converted checkpoint of a recorded language model, in a new folder in `folder`."""
-    is_audiogen = name == "audiogen"
-    source = write_source(folder / f"{name}-source", name, "codec16" if is_audiogen else "codec32")
-    t5 = "t5-large" if is_audiogen else "t5-base"
+    is_for_sounds = name in ("audiogen", "audio_magnet")
+    source = write_source(
+        folder / f"{name}-source", name, "codec16" if is_for_sounds else "codec32"
+    )
+    t5 = "t5-large" if is_for_sounds else "t5-base"
     text_encoder = write_t5(folder / f"{name}-{t5}", t5)
     with reading_in_this_process():
         convert(str(source), folder / name, text_encoder=str(text_encoder))
