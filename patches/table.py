@@ -21,6 +21,7 @@ What there is for the programs that musicians use, in [`patches/`](../patches). 
 
 HOW = {
     "in the host": "**in {name}** {version}, against a daemon",
+    "in its engine": "**in {name}'s engine** {version} without its window, against a daemon",
     "where installed": "in {name} {version}, where it is installed, against a daemon",
     "stand-in": "with a stand-in for {name}, not in it (written for {version})",
     "structure": "the files alone, not in {name} (written for {version})",
@@ -31,12 +32,13 @@ All speak [the protocol](protocol.md). A program that can send OSC needs no more
 `/mgrt/prompt/set 0 "dub techno"` to port 9120.
 
 Tests that run a host need it installed: `pd`, `sclang`, `scsynth`, `node`, `chromium`, `lua5.4`,
-`jackd`, and for Node.js over ZeroMQ `npm ci` in `patches/node`. Where one is missing they are
-skipped, and reported. A test looks up every address in `patches/` in the protocol's table.
+`ardour7-lua`, `jackd`, and for Node.js over ZeroMQ `npm ci` in `patches/node`. Where one is missing
+they are skipped, and reported. A test looks up every address in `patches/` in the protocol's table.
 
 [`test_hear.py`](../tests/patches/test_hear.py) has five of them start the daemon's default scene
-with the model that ships, change its prompt and play a note. Bars are heard twice, without the
-change and with it: they are the same up to the announced beat, and differ from there on.
+with the model that ships, change its prompt, play a phrase and record it. Bars are heard twice,
+without the change and with it: they are the same up to the announced beat, and differ from there
+on. The notes of the phrase are heard, and all of it is in the recording.
 """
 
 

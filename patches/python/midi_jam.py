@@ -24,6 +24,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 AHEAD_BEATS = 2
 BAR_BEATS = 4
 SILENCE_SECONDS = 3.0
+ABSENT = "no beats: start the daemon with musicgen-rt jam, or give its --port"
 
 
 class Note(NamedTuple):
@@ -83,7 +84,7 @@ class Jam:
             try:
                 heard = OscMessage(self._socket.recv(65536))
             except TimeoutError:
-                print("no beats: start the daemon with musicgen-rt jam, or give its --port")
+                print(ABSENT, flush=True)
                 self._beats = None
                 self._subscribe()
                 continue
@@ -92,7 +93,7 @@ class Jam:
 
     def _hear(self, address: str, values: list[Any]) -> None:
         if address in ("/fail", "/mgrt/late"):
-            print(address, *values)
+            print(address, *values, flush=True)
         if address != "/mgrt/beat":
             return
         _, beat, bpm = values

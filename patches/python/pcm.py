@@ -3,7 +3,8 @@
     python pcm.py OUT.wav [--seconds 8]
 
 Each block comes with the session's beat of its first sample; a number that is missing from their
-sequence is a block that was dropped because we were too slow.
+sequence is a block that was dropped because we were too slow. A daemon that is started again counts
+from the beginning.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main() -> None:
     taken: list[NDArray[np.float32]] = []
     expected, lost, samples = None, 0, 0
     for about, block in blocks(args.events):
-        if expected is None:
+        if expected is None or about["sequence"] < expected:
             print(f"from beat {about['beat']:.2f} at {about['bpm']:g} BPM", flush=True)
         elif about["sequence"] > expected:
             lost += about["sequence"] - expected

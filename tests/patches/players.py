@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +19,21 @@ from tests.patches.script import Script
 from tests.programs import requires_program
 
 PATCHES: Final = Path(__file__).resolve().parents[2] / "patches"
+# On the page: from middle C on, as on a piano, and what is clicked.
+_TYPED: Final = "awsedftgyhuj"
+_BUTTONS: Final = {
+    "transport/play": "#play",
+    "transport/stop": "#stop",
+    "audio/record": "#record",
+    "melody/mode": "#follow",
+}
 
 
 class Player(Protocol):
     """Somebody who plays the daemon with one of the clients."""
 
-    def ask(self, address: str, *values: Any) -> float:
-        """Do it; the beat from which the client says that it is heard."""
+    def ask(self, address: str, *values: Any) -> Any:
+        """Do it; what the client says first of it: mostly the beat from which it is heard."""
 
     def until_bar(self) -> None:
         """Wait until the client tells of a bar's first beat."""
@@ -38,10 +45,9 @@ class ScriptPlayer:
     def __init__(self, script: Script) -> None:
         self._script = script
 
-    def ask(self, address: str, *values: Any) -> float:
+    def ask(self, address: str, *values: Any) -> Any:
         self._say(address, values)
-        answer = json.loads(self._script.wait_for("answer ").partition("answer ")[2])
-        return float(answer[0])
+        return json.loads(self._script.wait_for("answer ").partition("answer ")[2])[0]
 
     def until_bar(self) -> None:
         line = ""
@@ -69,7 +75,8 @@ while True:
         if source is events:
             print("beat", *json.loads(events.recv_multipart()[-1])[1:3], flush=True)
         elif source is commands:
-            print("answer", json.dumps(json.loads(commands.recv())[2:]), flush=True)
+            kind, _, *words = json.loads(commands.recv())
+            print("answer" if kind == "/done" else "refused", json.dumps(words), flush=True)
         else:
             send(commands, *json.loads(sys.stdin.readline()))
 """
@@ -90,8 +97,14 @@ SUPERCOLLIDER: Final = """
 m = MusicGenRT(\\player, "127.0.0.1", "MGRT_PORT".getenv.asInteger);
 m.addDependant { |who, what, bar, beat| if(what == \\beat) { ("beat" + bar + beat).postln } };
 OSCFunc({ |msg|
-    var answer = { |values, reason| ("answer [" ++ (values ? [reason]).join(",") ++ "]").postln };
-    m.ask(answer, *msg.drop(1));
+    m.ask({ |values, reason|
+        if(values.isNil) { ("refused" + reason).postln } {
+            var words = values.collect { |one|
+                if(one.isNumber) { one } { one.asString.asCompileString }
+            };
+            ("answer [" ++ words.join(",") ++ "]").postln;
+        };
+    }, *msg.drop(1));
 }, "/ask");
 m.doWhenConnected { ("ready" + NetAddr.langPort).postln };
 m.connect;
@@ -115,57 +128,58 @@ class PdPlayer:
     def __init__(self, pd: PdProcess) -> None:
         self._pd = pd
 
-    def ask(self, address: str, *values: Any) -> float:
+    def ask(self, address: str, *values: Any) -> Any:
         path = address.removeprefix("/mgrt/")
         if path == "melody/note_on":
             self._pd.say("note {} {}".format(*values))
         else:
             self._pd.say(" ".join(["message", path, *map(str, values)]).replace(",", "\\,"))
-        return float(self._pd.wait_for(f"answer done {address}")[3])
+        return _number_or_text(self._pd.wait_for(f"answer done {address}")[3])
 
     def until_bar(self) -> None:
         self._pd.wait(lambda told: told[:2] == ["event", "beat"] and told[3] == "1")
 
 
 class BrowserPlayer:
-    """Types, clicks and presses keys on the page."""
-
-    _HEARD = re.compile(r": heard from beat ([\d.]+)")
+    """Types and clicks on the page; plays with the typewriter's keys."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
 
-    def ask(self, address: str, *values: Any) -> float:
+    def ask(self, address: str, *values: Any) -> Any:
         answer = self._page.locator("#answer")
         answer.evaluate("element => { element.textContent = ''; }")
-        self._gesture(address, values)
         path = address.removeprefix("/mgrt/")
-        answer.filter(has_text=f"{path}: heard from beat").wait_for()
-        heard = self._HEARD.search(answer.inner_text())
-        assert heard is not None
-        return float(heard[1])
+        self._gesture(path, values)
+        answer.filter(has_text=f"{path}: ").wait_for()
+        # The last word is a beat, or a file's name.
+        return _number_or_text(answer.inner_text().removeprefix(f"{path}: ").split()[-1])
 
     def until_bar(self) -> None:
         page = self._page
         page.locator("#beats i:last-child.on").wait_for()
         page.locator("#beats i:first-child.on").wait_for()
 
-    def _gesture(self, address: str, values: tuple[Any, ...]) -> None:
+    def _gesture(self, path: str, values: tuple[Any, ...]) -> None:
         page = self._page
-        match address.removeprefix("/mgrt/"):
-            case "transport/play":
-                page.click("#play")
+        match path:
             case "prompt/set":
                 page.check(f"#when [value={values[-1]}]")
                 page.fill(f"#prompt{values[0]}", values[1])
                 page.press(f"#prompt{values[0]}", "Enter")
-            case "melody/mode":
-                page.click("#follow")
             case "melody/note_on":
-                page.hover(f"#keys [data-pitch='{values[0]}']")
-                page.mouse.down()
+                page.keyboard.down(_TYPED[values[0] - 60])
+            case "melody/note_off":
+                page.keyboard.up(_TYPED[values[0] - 60])
             case _:
-                page.mouse.up()
+                page.click(_BUTTONS[path])
+
+
+def _number_or_text(word: str) -> float | str:
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 @contextmanager

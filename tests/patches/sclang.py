@@ -9,13 +9,14 @@ from typing import Final
 from tests.patches.script import Script
 from tests.programs import requires_program
 
-QUARK: Final = Path(__file__).resolve().parents[2] / "patches" / "supercollider"
+FOLDER: Final = Path(__file__).resolve().parents[2] / "patches" / "supercollider"
+QUARK: Final = FOLDER / "MusicGenRT"
 
 
 def sclang(folder: Path, program: Path, **environment: str) -> Script:
     """Run a program in sclang; its posts are lines."""
     settings = {
-        "includePaths": [str(QUARK)],
+        "includePaths": [str(QUARK), str(FOLDER / "tests")],
         "excludePaths": [],
         "postInlineWarnings": False,
         "excludeDefaultPaths": False,

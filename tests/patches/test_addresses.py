@@ -51,7 +51,7 @@ def test_a_stranger_is_found(text: str) -> None:
 QUOTED_PATH = re.compile(r'"([a-z]+/[a-z_/]+)"')
 
 
-@pytest.mark.parametrize("path", sorted(PATCHES.glob("*/Classes/*.sc")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PATCHES.rglob("Classes/*.sc")), ids=lambda path: path.name)
 def test_the_table_knows_every_path_of_supercollider(path: Path) -> None:
     paths = QUOTED_PATH.findall(path.read_text(encoding="utf-8"))
     assert paths

@@ -8,28 +8,36 @@ the two part, at the beat that was announced and not before.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-import librosa
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
+from scipy.signal import correlate
 
 from tests.bridge.daemon_rig import DaemonProcess
 from tests.patches import players
+from tests.patches.passage import (
+    BAR_BEATS,
+    LEAD_MS,
+    NOTE_BEATS,
+    UNDONE_BARS,
+    Passage,
+    Rehearsal,
+    likeness_to_before,
+    shares,
+)
 from tests.patches.pcm_ear import PcmEar
 from tests.patches.players import Player
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(395)
 
-BAR_BEATS: Final = 4
-UNDONE_BARS: Final = 2
-SCENE: Final = "warm house groove with a round bass"
-CHANGE: Final = "string quartet, slow"
-_MIDDLE_C: Final = 60
+TRYING_SECONDS: Final = 240.0
 
 Opener = Callable[[Path, Mapping[str, int]], AbstractContextManager[Player]]
 PLAYERS: Final[dict[str, Opener]] = {
@@ -41,23 +49,15 @@ PLAYERS: Final[dict[str, Opener]] = {
 }
 
 
-class Passage(NamedTuple):
-    """The beats at which the same music begins again, the prompt changes, and a note is played."""
-
-    again: float
-    changed: float
-    played: float
-    pitch: int
-
-
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     """The daemon as it ships, waiting for somebody to press play."""
     folder = tmp_path_factory.mktemp("daemon")
     flags = ("--output", "null", "--pcm", "--no-play")
     with DaemonProcess(folder, *flags) as running:
-        running.until_status(lambda status: status["phase"] == "stopped", 120)
-        assert running.client.ask("/mgrt/notify", 1, seconds=60)[0] == "/done"
+        running.until(lambda: running.client.status(60)["phase"] == "stopped", 120)
+        for address, value in (("/mgrt/notify", 1), ("/mgrt/param/set/lead_ms", LEAD_MS)):
+            assert running.client.ask(address, value, seconds=60)[0] == "/done"
         yield running
 
 
@@ -65,78 +65,55 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
 def ear(daemon: DaemonProcess) -> Iterator[PcmEar]:
     with PcmEar(daemon.ports()["publish"]) as listening:
         yield listening
-    assert daemon.client.ask("/mgrt/transport/stop", seconds=60)[0] == "/done"
+    # What a test that failed has left.
+    for address, *values in (("/mgrt/transport/stop",), ("/mgrt/audio/record", 0)):
+        daemon.client.ask(str(address), *values, seconds=60)
 
 
-def shortfalls(daemon: DaemonProcess) -> int:
-    """How often something else than the model's newest music was heard, since the start."""
-    daemon.client.ask("/mgrt/sync", 1, seconds=60)  # what was told before this has come
-    told = daemon.client.received
-    return sum(m[0] == "/mgrt/fallback" or m[:2] == ("/mgrt/error", "deficit") for m in told)
+def is_part(music: NDArray[np.float32], recording: NDArray[np.float32]) -> bool:
+    """Whether some music [N] is found in a recording [M], up to the recording's 24 bits."""
+    energy = np.concatenate([[0], np.cumsum(recording.astype(float) ** 2)])
+    level = np.sqrt(np.maximum(energy[len(music) :] - energy[: -len(music)], 1e-6))
+    at = int((correlate(recording, music, "valid") / level).argmax())
+    return bool(np.allclose(recording[at : at + len(music)], music, atol=1e-4))
 
 
-def twice(player: Player, daemon: DaemonProcess, ear: PcmEar) -> float:
-    """Have bars played that can be compared, and then again; the beat from which they are."""
-    for _ in range(UNDONE_BARS):
-        player.until_bar()
-    while True:
-        player.until_bar()
-        answer = daemon.client.ask("/mgrt/gen/undo", UNDONE_BARS, seconds=60)
-        if answer[0] == "/done":
-            ear.until(answer[2])
-            return float(answer[2])
-        assert "remembered" in answer[2], answer
-
-
-def passage(player: Player, daemon: DaemonProcess, ear: PcmEar) -> Passage:
-    """What the player does, once."""
-    assert daemon.client.ask("/mgrt/prompt/set", 0, SCENE, seconds=60)[0] == "/done"
-    again = twice(player, daemon, ear)
-    changed = player.ask("/mgrt/prompt/set", 0, CHANGE, 1.0, 0.0, "bar")
-    ear.until(changed + BAR_BEATS)
-    # The note that is least in what plays.
-    pitch = _MIDDLE_C + int(shares(ear, changed, changed + BAR_BEATS).argmin())
-    player.ask("/mgrt/melody/mode", "follow")
-    played = player.ask("/mgrt/melody/note_on", pitch, 100)
-    ear.until(played + BAR_BEATS)
-    player.ask("/mgrt/melody/note_off", pitch)
-    player.ask("/mgrt/melody/mode", "off")
-    return Passage(again, changed, played, pitch)
-
-
-def likeness(ear: PcmEar, here: float, there: float) -> float:
-    """The correlation of the beat that begins at one place with that at another."""
-    first, second = ear.between(here, here + 1), ear.between(there, there + 1)
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def likeness_to_before(ear: PcmEar, beat: float) -> float:
-    """How like a beat is to the one that it repeats, unless something has changed."""
-    return likeness(ear, beat, beat - UNDONE_BARS * BAR_BEATS)
-
-
-def shares(ear: PcmEar, first_beat: float, end_beat: float) -> NDArray[np.float32]:
-    """The parts of the energy between two beats that lie in the pitch classes from C on [12]."""
-    music = ear.between(first_beat, end_beat)
-    chroma = librosa.feature.chroma_stft(y=music, sr=ear.rate_hz, n_fft=8192, norm=None)
-    parts: NDArray[np.float32] = chroma.sum(axis=1) / chroma.sum()
-    return parts
+def wrong(passage: Passage, ear: PcmEar) -> str:
+    """What of a passage was not heard as it should be; empty: nothing."""
+    again, changed = passage.again, passage.changed
+    if changed >= again + UNDONE_BARS * BAR_BEATS:
+        return "the change came too late for what it is compared with"
+    same = passage.whole(again + n for n in range(round(changed - again)))
+    other = passage.whole(changed + n for n in range(1, BAR_BEATS))
+    if min(likeness_to_before(ear, beat) for beat in same) < 0.9:
+        return "it had changed before the announced beat"
+    if np.mean([likeness_to_before(ear, beat) for beat in other]) > 0.75:
+        return "the change was not heard"
+    for beat, pitch in passage.phrase:
+        if shares(ear, beat + 1, beat + NOTE_BEATS).argmax() != pitch % 12:
+            return f"note {pitch} of the phrase was not heard"
+    recording, rate_hz = soundfile.read(passage.take, dtype="float32", always_2d=True)
+    assert rate_hz == ear.rate_hz
+    for beat in (changed + 1, *(note.beat for note in passage.phrase)):
+        if not is_part(ear.between(beat, beat + 1), recording[:, 0]):
+            return f"beat {beat} was not recorded"
+    return ""
 
 
 @pytest.mark.parametrize("name", PLAYERS)
 def test_a_change_is_heard_from_its_beat_on(
     name: str, daemon: DaemonProcess, ear: PcmEar, tmp_path: Path
 ) -> None:
+    """Some tries: a busy machine may lose a block, and the model a note that fits badly.
+
+    A client that does not do what it should fails all of them.
+    """
+    found: list[str] = []
+    end = time.monotonic() + TRYING_SECONDS
     with PLAYERS[name](tmp_path, daemon.ports()) as player:
-        player.ask("/mgrt/transport/play")
-        again, changed, played, pitch = passage(player, daemon, ear)
-    assert again < changed < played
-    if shortfalls(daemon) or changed > again + BAR_BEATS:
-        # Where music was left out the bars have moved against the stream, and nothing comes again.
-        pytest.skip("the model has not kept up on this busy machine: no bars to compare")
-    same = [likeness_to_before(ear, again + n) for n in range(round(changed - again))]
-    other = [likeness_to_before(ear, changed + n) for n in range(1, BAR_BEATS)]
-    assert min(same) > 0.9, "it had changed before the announced beat"
-    assert float(np.mean(other)) < 0.75, "the change was not heard"
-    heard = shares(ear, played + 1, played + BAR_BEATS)
-    assert heard.argmax() == pitch % 12, "the note was not heard"
+        while not found or (found[-1] and time.monotonic() < end):
+            rehearsal = Rehearsal(player, daemon, ear)
+            passage = rehearsal.passage()
+            behind = "not all of the music was heard" if rehearsal.fell_behind else ""
+            found.append(behind or wrong(passage, ear))
+    assert not found[-1], found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -128,34 +130,85 @@ def test_a_daemon_that_is_not_there_is_told_and_another_is_taken(
 # The demo as it is, but for its names, which Pd would number, and its daemon.
 STAGE = """#N canvas 0 0 400 300 12;
 #X obj 10 10 inlet words;
-#X obj 200 10 inlet save;
+#X obj 200 10 inlet to the window;
 #X obj 10 50 s demo-say;
-#X msg 200 50 \\; pd-demo.pd savetofile shown.pd {folder};
+#X obj 200 50 s pd-demo.pd;
 #X obj 10 100 demo;
 #X connect 0 0 2 0;
 #X connect 1 0 3 0;
 """
 
 
+def demo(folder: Path, daemon: DaemonProcess) -> PdProcess:
+    """Pd with the demo; the inlets are its commands, and what happens to its window."""
+    text = (PATCHES / "mgrt-demo.pd").read_text().replace("\\$0-", "demo-")
+    assert text.count(" mgrt;") == 1
+    text = text.replace(" mgrt;", f" mgrt 127.0.0.1 {daemon.ports()['osc']};")
+    (folder / "demo.pd").write_text(text)
+    (folder / "stage.pd").write_text(STAGE)
+    return PdProcess(folder, "stage", inlets=("words", "window"), outlets=())
+
+
 def test_the_demo_shows_what_is_answered(daemon: DaemonProcess, tmp_path: Path) -> None:
-    demo = (PATCHES / "mgrt-demo.pd").read_text().replace("\\$0-", "demo-")
-    assert demo.count(" mgrt;") == 1
-    demo = demo.replace(" mgrt;", f" mgrt 127.0.0.1 {daemon.ports()['osc']};")
-    (tmp_path / "demo.pd").write_text(demo)
-    (tmp_path / "stage.pd").write_text(STAGE.format(folder=tmp_path))
-    with PdProcess(tmp_path, "stage", inlets=("words", "save"), outlets=()) as pd:
+    with demo(tmp_path, daemon) as pd:
+        until(lambda: "mgrt: connected" in pd.printed)
         for words, shown in (
             ("clock/tempo 120", "done /mgrt/clock/tempo"),
             ("clock/tempo 5", "fail /mgrt/clock/tempo"),
         ):
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while f"#X msg 20 604 {shown}" not in saved(pd, tmp_path / "shown.pd"):
-                assert time.monotonic() < deadline, pd.printed
-                pd.say(f"words {words}")  # again, if it was not connected yet
-                time.sleep(0.2)
+            pd.say(f"words {words}")
+            until(partial(is_shown, pd, tmp_path, shown))
+
+
+def is_shown(pd: PdProcess, folder: Path, answer: str) -> bool:
+    """Whether the demo's last line begins with an answer."""
+    return f"#X msg 20 604 {answer}" in saved(pd, folder / "shown.pd")
 
 
 def saved(pd: PdProcess, path: Path) -> str:
     """The demo as it looks now, as Pd saves it; empty before the first time."""
-    pd.say("save bang")
+    pd.say(f"window savetofile {path.name} {path.parent}")
     return path.read_text() if path.is_file() else ""
+
+
+# The knob of the pad, from its middle to the right and up: pixels of the demo's window.
+MIDDLE = (545, 173)
+BESIDE = (592, 126)
+KNOB = re.compile(r"#X scalar mgrt-demo-knob 0 0 ([\d.]+) ([\d.]+)")
+
+
+def test_the_pad_is_dragged_and_shows_what_the_daemon_tells(
+    daemon: DaemonProcess, tmp_path: Path
+) -> None:
+    told = daemon.client
+    told.ask("/mgrt/notify", 1, seconds=60)
+    for name, value in (("cfg", 3.0), ("temperature", 1.0)):
+        told.ask(f"/mgrt/param/set/{name}", value, seconds=60)
+    with demo(tmp_path, daemon) as pd:
+        until(lambda: "mgrt: connected" in pd.printed)
+        until(lambda: knob(pd, tmp_path) == pytest.approx((0.5, 0.5)))
+        pd.say("window vis 1;\nwindow map 1")
+        (x, y), (right, up) = MIDDLE, BESIDE
+        pd.say(f"window mouse {x} {y} 1 0;\nwindow motion {right} {up} 0")
+        pd.say(f"window mouseup {right} {up} 1")
+        values: dict[str, float] = {}
+        while values.get("cfg", 0) < 3.9 or values.get("temperature", 0) < 1.2:
+            _, name, value = told.wait(lambda m: m[0] == "/mgrt/state/param", 60)
+            values[name] = value
+        told.ask("/mgrt/param/set/cfg", 1.0, seconds=60)
+        told.ask("/mgrt/param/set/temperature", 1.5, seconds=60)
+        until(lambda: knob(pd, tmp_path) == pytest.approx((0, 1)))
+
+
+def knob(pd: PdProcess, folder: Path) -> tuple[float, ...]:
+    """Where the knob is, from 0 to 1 to the right and up; nowhere before Pd has saved it."""
+    found = KNOB.search(saved(pd, folder / "shown.pd"))
+    return () if found is None else (float(found[1]), float(found[2]))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask again until something holds."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it has not come to hold"
+        time.sleep(0.2)

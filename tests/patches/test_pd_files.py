@@ -19,7 +19,7 @@ FILES = sorted((Path(__file__).resolve().parents[2] / "patches" / "pd").glob("*.
 BOX = re.compile(r"#X (msg|obj) \d+ \d+ (.*)", re.DOTALL)
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 OWN_WORDS = {
-    *("at", "bang", "connect", "disconnect", "done", "fail", "float", "mgrt", "symbol"),
+    *("at", "bang", "change", "connect", "disconnect", "done", "fail", "float", "mgrt", "symbol"),
     *map(str, range(8)),
 }
 HEARD = {entry.address for entry in OUTGOING} | {entry.answer.address for entry in COMMANDS}
@@ -49,7 +49,9 @@ def loose_cords(text: list[str]) -> list[str]:
     counts: list[int] = []
     for record in text:
         words = record.split()
-        if words[:2] == ["#N", "canvas"]:
+        if words[1] in ("struct", "coords"):
+            continue  # a kind of scalar, the frame of a canvas: no boxes
+        if words[1] == "canvas":
             counts.append(0)
         elif words[1] == "connect":
             ends = int(words[2]), int(words[4])

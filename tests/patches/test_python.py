@@ -39,6 +39,11 @@ def test_the_client_sets_a_prompt_and_plays_a_phrase(daemon: DaemonProcess, tmp_
     assert not any("/fail" in line for line in client.printed)
 
 
+def test_the_client_has_forty_lines() -> None:
+    text = (PATCHES / "client.py").read_text(encoding="utf-8")
+    assert sum(bool(line.strip()) for line in text.splitlines()) <= 40
+
+
 def until_peak(daemon: DaemonProcess, peak_db: float) -> None:
     """Wait until the daemon's meter shows a level."""
     daemon.until_status(lambda status: abs(status["peak_db"] - peak_db) < 1)

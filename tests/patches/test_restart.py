@@ -29,6 +29,7 @@ from tests.patches.conftest import TONE
 from tests.patches.pd_process import PdProcess, mgrt
 from tests.patches.sclang import sclang
 from tests.patches.script import Script, endpoints
+from tests.patches.test_python import write_scale
 from tests.programs import requires_node_package, requires_program
 
 pytestmark = pytest.mark.timeout(400)
@@ -41,6 +42,8 @@ CLIENTS = {
     "node": "node",
     "node over zeromq": "node",
     "python": None,
+    "python with a midi file": None,
+    "python with the sound": None,
     "browser": "chromium",
 }
 
@@ -104,9 +107,23 @@ def _start(name: str, folder: Path, ports: tuple[int, ...], stack: ExitStack) ->
             words += ["--zeromq", *endpoints(ports[1], ports[2])]
         script = Script([requires_program("node"), NODE / "client.mjs", *words], folder)
         return _of_script(stack.enter_context(script), "heard from beat")
-    words = ["--bars", "999", *endpoints(ports[1], ports[2])]
-    script = Script([sys.executable, PATCHES / "python" / "client.py", *words], folder)
-    return _of_script(stack.enter_context(script), "/done /mgrt/prompt/set")
+    return _start_python(name, folder, ports, stack)
+
+
+def _start_python(name: str, folder: Path, ports: tuple[int, ...], stack: ExitStack) -> Client:
+    match name:
+        case "python with a midi file":
+            write_scale(folder / "scale.mid", beats=4)
+            program, served = "midi_jam.py", "beat 1 of 4: 4 notes"
+            words = ["scale.mid", "--times", "999", "--port", str(ports[0])]
+        case "python with the sound":
+            program, served = "pcm.py", "from beat"
+            words = ["take.wav", "--seconds", "999", "--events", f"tcp://127.0.0.1:{ports[2]}"]
+        case _:
+            program, served = "client.py", "/done /mgrt/prompt/set"
+            words = ["--bars", "999", *endpoints(ports[1], ports[2])]
+    script = Script([sys.executable, PATCHES / "python" / program, *words], folder)
+    return _of_script(stack.enter_context(script), served)
 
 
 class Story:

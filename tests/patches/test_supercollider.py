@@ -10,7 +10,7 @@ import pytest
 
 from tests.bridge.daemon_rig import ROOT, DaemonProcess, OscClient, free_ports
 from tests.patches.conftest import TONE
-from tests.patches.sclang import QUARK, sclang
+from tests.patches.sclang import FOLDER, QUARK, sclang
 
 # sclang compiles its class library at each start, and waits for the daemon's beats.
 pytestmark = pytest.mark.timeout(300)
@@ -22,12 +22,13 @@ def test_its_unit_tests_pass(daemon: DaemonProcess, tmp_path: Path) -> None:
     environment = {
         "MGRT_PORT": str(daemon.ports()["osc"]),
         "MGRT_SPARE_PORT": str(spare),
+        "MGRT_QUARK": str(QUARK),
         "MGRT_PROGRAM": f"{sys.executable} -m {TONE}",
         "MGRT_FLAGS": "--no-midi --output null --zmq-port 0 --pub-port 0 --http-port 0 --data .",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
     try:
-        with sclang(tmp_path, QUARK / "tests" / "run.scd", **environment) as run:
+        with sclang(tmp_path, FOLDER / "tests" / "run.scd", **environment) as run:
             line = run.wait_for("passed", RUN_SECONDS)
             assert run.wait_end() == 0, "\n".join(run.printed)
     finally:
@@ -36,6 +37,6 @@ def test_its_unit_tests_pass(daemon: DaemonProcess, tmp_path: Path) -> None:
         last.send("/mgrt/quit")
         last.close()
     _, passed, _, failed = line.split()
-    assert int(passed) > 12
+    assert int(passed) > 20
     assert failed == "0"
     assert not any("ERROR" in text for text in run.printed)

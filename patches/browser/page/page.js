@@ -41,9 +41,11 @@ mgrt.on("lost", (reason) => {
   at("daemon").textContent = reason;
 });
 mgrt.on("/fail", (address, ...reason) => show(reason.join(" "), true));
-mgrt.on("/done", (address, beat) => {
+mgrt.on("/done", (address, first, second) => {
   const name = address.replace("/mgrt/", "");
-  if (Number.isFinite(beat)) show(`${name}: heard from beat ${beat.toFixed(2)}`);
+  if (name === "clock/tap") show(`tap ${first}${second ? `, ${second.toFixed(1)} BPM` : ""}`);
+  else if (Number.isFinite(first)) show(`${name}: heard from beat ${first.toFixed(2)}`);
+  else if (first !== undefined) show(`${name}: ${first}`);
 });
 mgrt.on("/mgrt/heartbeat", (phase, leadMs, speed, underruns, peakDb) => {
   if (phase !== "playing") at("daemon").textContent = phase;

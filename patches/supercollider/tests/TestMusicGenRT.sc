@@ -86,6 +86,22 @@ TestMusicGenRT : UnitTest {
 		clock.stop;
 	}
 
+	test_clockFollowsAChangeOfTempo {
+		var clock = TempoClock(2);
+		mgrt.followedBy(clock);
+		[1.5, 2].do { |tempo|
+			mgrt.tempo = tempo;
+			// As far as it is off the beat it is bent.
+			this.wait({
+				mgrt.bpm == (tempo * 60)
+				and: { (clock.tempo - tempo).abs < (tempo * 0.03) }
+				and: { mgrt.clockSync.errorBeats.abs < 0.15 }
+			}, "not on the beat at %".format(tempo), 60);
+		};
+		this.assert((clock.tempo - 2).abs < 0.06, "it runs at 120 BPM again");
+		clock.stop;
+	}
+
 	test_daemonFollowsAClocksTempo {
 		var clock = TempoClock(1.5);
 		mgrt.follows(clock);
@@ -118,6 +134,33 @@ TestMusicGenRT : UnitTest {
 		clock.tempo = 2;
 		this.wait({ (mgrt.state[\clock] ? [])[1] == 120 }, "the tempo was not taken", 30);
 		clock.stop;
+	}
+
+	test_quarkInstalls {
+		var quark = Quark.fromLocalPath("MGRT_QUARK".getenv);
+		this.assertEquals(quark.data[\name], quark.name, "it describes itself");
+		this.assert(quark.isCompatible, "it fits this release");
+		Quarks.install("MGRT_QUARK".getenv);
+		this.assert(Quarks.isInstalled("MusicGenRT"), "it is installed");
+	}
+
+	test_helpHasEveryMethod {
+		var path = "MGRT_QUARK".getenv +/+ "HelpSource/Classes/MusicGenRT.schelp";
+		var described = Set.new, collect;
+		var present = (MusicGenRT.methods ++ MusicGenRT.class.methods).collect(_.name).reject { |name|
+			var text = name.asString;
+			// Setters are described by their getters; what begins with pr is nobody's.
+			text.endsWith("_") or: { text.beginsWith("pr") and: { text[2].isUpper } }
+			or: { [\init, \initClass].includes(name) }
+		};
+		collect = { |node|
+			if(node.id == \METHODNAMES) {
+				node.children.do { |one| described.add(one.text.asSymbol) };
+			};
+			node.children.do(collect);
+		};
+		collect.value(SCDoc.parseFileFull(path));
+		this.assertEquals(described.asArray.sort, present.asSet.asArray.sort, "all, and no other");
 	}
 
 	test_commandsToNobodyAreRefused {
