@@ -50,8 +50,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	$(BIN)/lint-imports --no-logo
 
+# Shared out by tests/workers.py; PYTEST_ARGS="-n 0 ..." is for one process, one test after another.
 pytest: $(STAMP) $(NODE_PACKAGES)
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto $(PYTEST_ARGS)
 
 # What the tests of the Node.js client need; without npm they are skipped.
 $(NODE_PACKAGES): patches/node/package-lock.json

@@ -23,10 +23,10 @@ DEADLINE_SECONDS = 30.0
 # How long a client may be late before the server throws it out: without real-time priority, on a
 # machine that others use too, much longer than a period.
 _CLIENT_MS = 5000
-_MAX_STOPS = 3
 _PRIORITY = 10
-_SETTLE_SECONDS = 5.0
-_END_SECONDS = 10.0
+# A server whose clients were killed takes up to twice as long as these may be late to end. It is
+# quicker to kill it too, and then to end another one of its name.
+_END_SECONDS = (1.0, 10.0, 10.0)
 _NUMBERS = itertools.count()
 _NOWHERE = subprocess.DEVNULL
 
@@ -103,33 +103,20 @@ class JackServer:
         """
         if self._process is None and self._holds_slot:
             self.start()
-        for _ in range(_MAX_STOPS):
-            self._settle()
-            if self._end(signal.SIGTERM) == 0:
+        for patience_seconds in _END_SECONDS:
+            if self._end(signal.SIGTERM, patience_seconds) == 0:
                 return
             self.start()
         self._end(signal.SIGKILL)
 
-    def _settle(self) -> None:
-        """Let it finish with clients that were killed: it sees to them before it answers another.
-
-        While it buries one it waits for a period. Told to end just then it has none any more, and
-        hangs for twice the time that a client may be late.
-        """
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._signal(signal.SIGCONT)
-        wait = [self._jack_wait, "-s", self.name, "-w", "-t", str(round(_SETTLE_SECONDS))]
-        subprocess.run(wait, check=False, stdout=_NOWHERE, stderr=_NOWHERE)
-
-    def _end(self, number: signal.Signals) -> int:
-        """End it by a signal; what it returned."""
+    def _end(self, number: signal.Signals, patience_seconds: float = DEADLINE_SECONDS) -> int:
+        """End it by a signal, killed where it does not in time; what it returned."""
         code = 0
         if self._process is not None:
             self._signal(number)
             self._signal(signal.SIGCONT)
             try:
-                code = self._process.wait(_END_SECONDS)
+                code = self._process.wait(patience_seconds)
             except subprocess.TimeoutExpired:  # it hangs in its own farewell
                 self._process.kill()
                 code = self._process.wait()

@@ -20,7 +20,7 @@ class Owner:
         self.stops: list[tuple[str, bool]] = []
         self.starts = 0
         self.changed = asyncio.Event()
-        spec = ChildSpec("engine", "tests.bridge.child_process", 5.0, silence_seconds)
+        spec = ChildSpec("engine", "tests.bridge.child_process", 30.0, silence_seconds)
         events = ChildEvents(self.begin, self.take, self.end)
         self.supervisor = Supervisor(spec, events, buffer_fd)
 

@@ -6,6 +6,7 @@ Its engine is a tone here, so that nothing waits for torch; `test_daemon_engine.
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import time
 import urllib.request
@@ -15,7 +16,14 @@ from pathlib import Path
 import pytest
 import zmq
 
-from tests.bridge.daemon_rig import DaemonProcess, OscClient, free_ports, is_alive
+from tests.bridge.daemon_rig import (
+    ANSWER_SECONDS,
+    READY_SECONDS,
+    DaemonProcess,
+    OscClient,
+    free_ports,
+    is_alive,
+)
 from tests.programs import requires_program
 
 TONE = "tests.bridge.tone_daemon"
@@ -32,19 +40,22 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
 
 def heard(daemon: DaemonProcess, address: str, *args: object) -> None:
     """Send a command that the engine or the playout must have done."""
-    answer = daemon.client.ask(address, *args, seconds=20)
+    answer = daemon.client.ask(address, *args)
     assert answer[0] == "/done", answer
 
 
 def test_beats_are_told_in_order_and_in_time(daemon: DaemonProcess) -> None:
     client = OscClient(daemon.ports()["osc"])
     client.send("/mgrt/notify", 1)
-    beats = []
-    for _ in range(5):
-        _, bar, beat, bpm = client.wait(lambda message: message[0] == "/mgrt/beat", 5)
+    beats: list[int] = []
+    deadline = time.monotonic() + ANSWER_SECONDS
+    # A daemon that gets no processor for more than a beat tells only the present one.
+    while len(beats) < 5 or beats[-5:] != list(range(beats[-5], beats[-5] + 5)):
+        assert time.monotonic() < deadline, beats
+        _, bar, beat, bpm = client.wait(lambda message: message[0] == "/mgrt/beat")
         beats.append((bar - 1) * 4 + beat)
         assert bpm == pytest.approx(120)
-    assert beats == list(range(beats[0], beats[0] + 5))
+    assert beats == sorted(set(beats))
     client.send("/mgrt/notify", 0)
     client.close()
 
@@ -81,16 +92,15 @@ def test_oscsend_and_oscdump_of_liblo_speak_with_it(daemon: DaemonProcess) -> No
     ) as dump:
         assert dump.stdout is not None
         sent = [oscsend, "localhost", port, "/mgrt/prompt/set", "iss", "2", "dub", f"@{reply_port}"]
-        line = ""
-        for _ in range(50):  # until oscdump listens
-            subprocess.run(sent, check=True)
-            time.sleep(0.1)
-            if dump.poll() is not None or daemon.client.ask("/mgrt/sync", 1)[0] != "/mgrt/synced":
-                break
+        deadline = time.monotonic() + ANSWER_SECONDS
+        try:
+            # What is sent to it before it listens is lost.
+            while not select.select([dump.stdout], [], [], 0.1)[0]:
+                assert time.monotonic() < deadline
+                subprocess.run(sent, check=True)
             line = dump.stdout.readline()
-            if line:
-                break
-        dump.terminate()
+        finally:
+            dump.terminate()
     assert "/done" in line
     assert "/mgrt/prompt/set" in line
 
@@ -105,10 +115,10 @@ def test_a_zeromq_client_asks_and_listens(daemon: DaemonProcess) -> None:
     commands.connect(f"tcp://127.0.0.1:{ports['command']}")
     try:
         commands.send(json.dumps(["/mgrt/param/set/cfg", 2.5]).encode())
-        assert commands.poll(5000)
+        assert commands.poll(round(ANSWER_SECONDS * 1000))
         answer = json.loads(commands.recv_multipart()[-1])
         assert answer[:2] == ["/done", "/mgrt/param/set/cfg"]
-        assert events.poll(5000)
+        assert events.poll(round(ANSWER_SECONDS * 1000))
         assert events.recv_multipart()
     finally:
         context.destroy(linger=0)
@@ -116,9 +126,9 @@ def test_a_zeromq_client_asks_and_listens(daemon: DaemonProcess) -> None:
 
 def test_http_tells_health_and_metrics(daemon: DaemonProcess) -> None:
     base = f"http://127.0.0.1:{daemon.ports()['http']}"
-    with urllib.request.urlopen(f"{base}/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"{base}/health", timeout=ANSWER_SECONDS) as answer:
         assert answer.status == 200
-    with urllib.request.urlopen(f"{base}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{base}/metrics", timeout=ANSWER_SECONDS) as answer:
         assert b"mgrt_underruns_total 0" in answer.read()
 
 
@@ -147,7 +157,7 @@ def test_the_scene_of_the_configuration_plays(tmp_path: Path) -> None:
         scene.until_playing()
         client = scene.client
         assert client.status()["bpm"] == 174
-        assert client.ask("/mgrt/param/get/cfg", seconds=5)[-1] == 2.5
+        assert client.ask("/mgrt/param/get/cfg")[-1] == 2.5
         client.send("/mgrt/refresh")
         client.wait(lambda m: m[0] == "/mgrt/state/prompt" and m[1:3] == (1, "jazz"))
         client.wait(lambda m: m == ("/mgrt/state/attr", "drums", "off"))
@@ -159,21 +169,21 @@ def test_quit_ends_all_of_it(tmp_path: Path) -> None:
         pids = ending.pids()
         assert set(pids) == {"engine", "playout"}
         ending.client.send("/mgrt/quit")
-        assert ending.process.wait(10) == 0
+        assert ending.process.wait(READY_SECONDS) == 0
         assert not any(is_alive(pid) for pid in pids.values())
 
 
 def test_a_log_in_a_folder_that_is_not_there_ends_it_with_a_line(tmp_path: Path) -> None:
     args = ("--output", "null", "--json-log", tmp_path / "none" / "log.jsonl")
     with DaemonProcess(tmp_path, *args, module=TONE) as ended:
-        assert ended.process.wait(30) == 69
+        assert ended.process.wait(READY_SECONDS) == 69
         assert "No such file" in ended.said.read_text()
 
 
 def test_a_file_that_cannot_be_written_ends_it_with_a_line(tmp_path: Path) -> None:
     out = tmp_path / "none" / "out.wav"
     with DaemonProcess(tmp_path, "--output", f"wav:{out}", module=TONE) as ended:
-        assert ended.process.wait(30) == 69
+        assert ended.process.wait(READY_SECONDS) == 69
         said = ended.said.read_text()
         assert "out.wav" in said
         assert "Traceback" not in said

@@ -32,4 +32,7 @@ def test_a_render_with_a_melody_is_drawn(
     bare = tmp_path / "bare.wav"
     assert main(["render", *plain, "--plot", str(again), "--out", str(bare)]) == 2
     assert "--plot draws a melody: expected --melody" in capsys.readouterr().err
+    wrong = [*arguments[:-1], str(bare), "--plot", str(tmp_path / "none" / "picture.png")]
+    assert main(["render", *wrong]) != 0
+    assert "cannot be written" in capsys.readouterr().err
     assert not bare.exists()

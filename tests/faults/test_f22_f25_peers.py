@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import struct
 import subprocess
@@ -18,14 +17,17 @@ import zmq
 from bridge.control.osc_decode import MAX_PACKET_BYTES
 from tests.bridge.control.live_servers import PATIENCE_SECONDS, LiveServers
 from tests.bridge.control.rig import Rig, osc
+from tests.support.collector import collector_off
 
 MIB = 1 << 20
-STATM = Path("/proc/self/statm")
-needs_statm = pytest.mark.skipif(not STATM.exists(), reason="resident memory is read from /proc")
+STATUS = Path("/proc/self/status")
+needs_proc = pytest.mark.skipif(not STATUS.exists(), reason="resident memory is read from /proc")
 
 
 def resident_bytes() -> int:
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """What is held of memory. Without files: of the libraries' pages some come and go any time."""
+    (line,) = (one for one in STATUS.read_text().splitlines() if one.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024
 
 
 def connect(live: LiveServers) -> socket.socket:
@@ -93,12 +95,12 @@ sock = context.socket(zmq.DEALER)
 monitor = sock.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 sock.connect("tcp://127.0.0.1:" + sys.argv[1])
 sock.send(b"x" * 100_000_000)
-print("cut" if monitor.poll(20_000) else "taken")
+print("cut" if monitor.poll(60_000) else "taken")
 context.destroy(linger=0)
 """
 
 
-@needs_statm
+@needs_proc
 def test_f23_a_frame_of_100_mb_is_refused(tmp_path: Path) -> None:
     with LiveServers(tmp_path) as live, zmq.Context() as context:
         context.setsockopt(zmq.LINGER, 0)
@@ -114,7 +116,7 @@ def test_f23_a_frame_of_100_mb_is_refused(tmp_path: Path) -> None:
             assert json.loads(honest.recv())[0] == "/mgrt/version.reply"
 
 
-@needs_statm
+@needs_proc
 def test_f24_a_slow_listener_sees_a_gap_and_costs_little(tmp_path: Path) -> None:
     with LiveServers(tmp_path) as live, zmq.Context() as context:
         context.setsockopt(zmq.LINGER, 0)
@@ -171,7 +173,8 @@ def test_f25_without_a_peer_nothing_blocks(tmp_path: Path) -> None:
             return slowest
 
         start = time.monotonic()
-        assert live.call(tell) < 0.05
+        with collector_off():
+            assert live.call(tell) < 0.05
         # Had one send of the twelve thousand waited for somebody, it would wait still.
         assert time.monotonic() - start < PATIENCE_SECONDS
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from bridge.daemon import ALREADY_RUNNING
-from tests.bridge.daemon_rig import END_SECONDS, DaemonProcess, free_ports
+from tests.bridge.daemon_rig import END_SECONDS, READY_SECONDS, DaemonProcess, free_ports
 
 NULL = ("--output", "null")
 TONE = "tests.bridge.tone_daemon"
@@ -21,7 +21,7 @@ def test_f26_a_second_daemon_says_who_runs_and_leaves(tmp_path: Path) -> None:
         other = tmp_path / "second"
         other.mkdir()
         with DaemonProcess(other, *NULL, ports=ports, env=env, module=TONE) as second:
-            assert second.process.wait(30) == ALREADY_RUNNING
+            assert second.process.wait(READY_SECONDS) == ALREADY_RUNNING
             said = second.said.read_text()
             assert f"process {first.process.pid}" in said
             assert f"port {ports[0]}" in said
@@ -37,7 +37,7 @@ def test_f26_a_port_that_another_program_holds_is_named(tmp_path: Path) -> None:
         other.mkdir()
         # Another user's daemon: its lock lies elsewhere.
         with DaemonProcess(other, *NULL, ports=ports, module=TONE) as second:
-            assert second.process.wait(30) == 69
+            assert second.process.wait(READY_SECONDS) == 69
             assert str(ports[0]) in second.said.read_text()
         assert first.client.status()["phase"] in ("loading", "playing")
 

@@ -63,7 +63,7 @@ def test_f40_a_disk_that_hangs_makes_nobody_wait(
 
     def hang(self: soundfile.SoundFile, samples: NDArray[np.float32]) -> None:
         is_writing.set()
-        assert is_released.wait(30)
+        assert is_released.wait(100)
         write(self, samples)
 
     monkeypatch.setattr(soundfile.SoundFile, "write", hang)
@@ -71,7 +71,7 @@ def test_f40_a_disk_that_hangs_makes_nobody_wait(
     block = _block(RATE_HZ)
     for _ in range(40):
         recording.write(block)
-    assert is_writing.wait(10)
+    assert is_writing.wait(60)
     is_released.set()
     # Once there is room again, silence stands for what was left out.
     deadline = time.monotonic() + 30
@@ -79,7 +79,7 @@ def test_f40_a_disk_that_hangs_makes_nobody_wait(
         recording.wait(0.01)
     recording.write(block)
     recording.stop()
-    recording.wait(30)
+    recording.wait(60)
     ended = recording.ended
     assert ended is not None and ended.error is None
     assert ended.samples == 41 * RATE_HZ

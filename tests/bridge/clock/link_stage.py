@@ -45,12 +45,22 @@ class Peer:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        apart_ns = time.monotonic_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
-        return {**answer, "time_ns": answer["micros"] * 1000 + apart_ns}
+        return {**answer, "time_ns": answer["micros"] * 1000 + _clocks_apart_ns()}
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def _clocks_apart_ns() -> int:
+    """From the raw monotonic clock to the other, by the quickest of some looks at both."""
+    looks = []
+    for _ in range(5):
+        before_ns = time.monotonic_ns()
+        raw_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        after_ns = time.monotonic_ns()
+        looks.append((after_ns - before_ns, (before_ns + after_ns) // 2 - raw_ns))
+    return min(looks)[1]
 
 
 class LinkStage(TwinStage):

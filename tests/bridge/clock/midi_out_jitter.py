@@ -62,11 +62,14 @@ def lead_message_at(output: RecordingOutput, beat: float, *, is_playing: bool) -
 
 
 def send_for(
-    bpm: float, ticks: int, now_ns: Callable[[], int] = time.monotonic_ns
+    bpm: float,
+    ticks: int,
+    now_ns: Callable[[], int] = time.monotonic_ns,
+    ended: threading.Event | None = None,
 ) -> RecordingOutput:
-    """Send so many ticks on even beats."""
+    """Send so many ticks on even beats. The sender waits by `ended`, which may be a clock's own."""
     output = RecordingOutput(bpm, now_ns)
-    sender = ClockSender(output, now_ns)
+    sender = ClockSender(output, now_ns, ended)
     sender.lead(lead_message_at(output, 0.0, is_playing=False))
     thread = threading.Thread(target=sender.run, daemon=True)
     thread.start()

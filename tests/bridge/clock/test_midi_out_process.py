@@ -25,20 +25,27 @@ DEADLINE_SECONDS = 60.0
 CLOCK, START, STOP = 0xF8, 0xFA, 0xFC
 
 
-class Looks:
-    """A clock on which each look at it takes 20 microseconds, and nothing else any time."""
+class Looks(threading.Event):
+    """A clock on which each look at it takes 20 microseconds, and waiting as long as is asked."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now_ns = 10**12
 
     def __call__(self) -> int:
         self.now_ns += 20_000
         return self.now_ns
 
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now_ns += round(timeout * 1e9)
+        return self.is_set()
+
 
 @pytest.mark.parametrize("bpm", [60.0, 150.0, 999.0])
 def test_each_tick_leaves_once_and_at_its_moment(bpm: float) -> None:
-    output = send_for(bpm, 60, Looks())
+    clock = Looks()
+    output = send_for(bpm, 60, clock, clock)
     places = np.array([at_ns - output.begin_ns for at_ns, _ in output.sent]) / output.period_ns
     numbers = np.floor(places + 1e-6)
     assert np.all(np.diff(numbers) == 1)

@@ -6,7 +6,7 @@ import time
 
 from musicgen_rt.evaluate.jack_recording import JackRecording
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 def frame_over(recording: JackRecording, level: float) -> int:
