@@ -156,30 +156,31 @@ class FrameConditioningConfig:
 
     Guidance enlarges what all conditions say together, and where one speaks much louder than the
     others it drowns them. `unconditional_clock` is the share of the clock's embedding that the
-    unconditional row hears too, and so the share of the clock that guidance leaves as it is. Of
-    `opposed_attributes` that row is told the opposite, and guidance moves away from it.
+    unconditional row hears too, and so the share of the clock that guidance leaves as it is. Where
+    one of `negative_attributes` is told to be off, that row is told that it is on: as a negative
+    prompt names what is not wanted.
     """
 
     clock: ClockConfig | None = None
     chroma: bool = False
     attributes: tuple[str, ...] = ()
     unconditional_clock: float = 0.0
-    opposed_attributes: tuple[str, ...] = ()
+    negative_attributes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, fields: JsonSection) -> FrameConditioningConfig:
         fields.refuse_unknown(tuple(field.name for field in dataclasses.fields(cls)))
         attributes = _attribute_names(fields, "attributes")
-        opposed = _attribute_names(fields, "opposed_attributes")
-        if not set(opposed) <= set(attributes):
-            raise fields.fail("opposed_attributes", list(opposed), "some of the attributes")
+        negative = _attribute_names(fields, "negative_attributes")
+        if not set(negative) <= set(attributes):
+            raise fields.fail("negative_attributes", list(negative), "some of the attributes")
         has_clock = fields.values.get("clock") is not None
         return cls(
             clock=ClockConfig.from_json(fields.section("clock")) if has_clock else None,
             chroma=fields.boolean("chroma", False),
             attributes=attributes,
             unconditional_clock=fields.number("unconditional_clock", 0.0, 0.0, 1.0),
-            opposed_attributes=opposed,
+            negative_attributes=negative,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -189,7 +190,7 @@ class FrameConditioningConfig:
             "chroma": self.chroma,
             "attributes": list(self.attributes),
             "unconditional_clock": self.unconditional_clock,
-            "opposed_attributes": list(self.opposed_attributes),
+            "negative_attributes": list(self.negative_attributes),
         }
 
 

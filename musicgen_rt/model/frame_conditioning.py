@@ -3,7 +3,7 @@
 The host's clock, the melody's pitch class and attributes such as drums on/off become embeddings
 that are summed into the input of the step that makes the frame (the "sum" fusing of AudioCraft).
 Each has a null of its own, used where nothing is asked and in the unconditional row of guidance,
-which may hear a share of the clock, and the opposite of what is told of attributes.
+which may hear a share of the clock, and that what is told to be off is on.
 """
 
 from __future__ import annotations
@@ -111,19 +111,19 @@ class FrameConditioner(nn.Module):
     def unconditional(self, conditions: Sequence[FrameConditions]) -> Tensor:
         """What guidance's unconditional row is given in T frames: float32 [T, D].
 
-        All nulls, but the clock as far as `unconditional_clock` says, and the opposite of what is
-        told of `opposed_attributes`.
+        All nulls, but the clock as far as `unconditional_clock` says, and those of
+        `negative_attributes` on that are told to be off.
         """
-        base = self([FrameConditions(attributes=self._opposed(c.attributes)) for c in conditions])
+        base = self([FrameConditions(attributes=self._negated(c.attributes)) for c in conditions])
         share = self.config.unconditional_clock
         if self.config.clock is None or share == 0.0:
             return base
         clock = self._clock(self.config.clock, [c.clock for c in conditions])
         return base + share * (clock - self.get_buffer("clock_null"))
 
-    def _opposed(self, states: AttributeStates) -> AttributeStates:
-        opposed = self.config.opposed_attributes
-        return tuple((name, not is_on) for name, is_on in states if name in opposed)
+    def _negated(self, states: AttributeStates) -> AttributeStates:
+        negative = self.config.negative_attributes
+        return tuple((name, True) for name, is_on in states if name in negative and not is_on)
 
     def _attribute_sum(self, states: AttributeStates) -> Tensor:
         """All attributes together: [D]."""

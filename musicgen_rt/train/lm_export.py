@@ -37,7 +37,7 @@ class GuidanceShape:
     """What guidance tells the unconditional row: not trained, see `FrameConditioningConfig`."""
 
     unconditional_clock: float = 0.0
-    opposed_attributes: tuple[str, ...] = ()
+    negative_attributes: tuple[str, ...] = ()
 
     def given_to(self, foundation: Foundation, run_folder: Path) -> Foundation:
         """A foundation that has it. Raises CheckpointError if its conditioners do not."""
@@ -47,15 +47,15 @@ class GuidanceShape:
                 f"unconditional_clock is {self.unconditional_clock} and {run_folder} has no clock: "
                 "leave it out"
             )
-        strange = set(self.opposed_attributes) - set(conditioning.get("attributes", ()))
+        strange = set(self.negative_attributes) - set(conditioning.get("attributes", ()))
         if strange:
             raise CheckpointError(
-                f"opposed_attributes names {', '.join(sorted(strange))} and {run_folder} has "
+                f"negative_attributes names {', '.join(sorted(strange))} and {run_folder} has "
                 f"{', '.join(conditioning.get('attributes', ())) or 'none'}: name some of these"
             )
         if self != GuidanceShape():
             conditioning["unconditional_clock"] = self.unconditional_clock
-            conditioning["opposed_attributes"] = list(self.opposed_attributes)
+            conditioning["negative_attributes"] = list(self.negative_attributes)
             table = {**foundation.config_json, "frame_conditioning": conditioning}
             return replace(foundation, config_json=table)
         return foundation

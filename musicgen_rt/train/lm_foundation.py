@@ -144,7 +144,7 @@ def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None)
         conditioning = replace(
             conditioning,
             unconditional_clock=own.unconditional_clock,
-            opposed_attributes=own.opposed_attributes,
+            negative_attributes=own.negative_attributes,
         )
     if own is not None and not _extends(conditioning, own):
         raise CheckpointError(

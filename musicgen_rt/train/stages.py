@@ -32,7 +32,7 @@ class ExportConfig:
 
     `dtype` is fp32, bf16 or fp16. `shard_megabytes` cuts a language model's weights into files of
     at most that size, `codec` is an exported codec whose decoder was tuned since, and
-    `unconditional_clock` and `opposed_attributes` are for those with frame conditioners, see
+    `unconditional_clock` and `negative_attributes` are for those with frame conditioners, see
     `FrameConditioningConfig`. `identity_lstm` is for codecs, see `codec_export`. `plot` is an SVG
     file to draw the metrics `curves` into.
     """
@@ -42,7 +42,7 @@ class ExportConfig:
     dtype: str = "fp32"
     shard_megabytes: float | None = None
     unconditional_clock: float = 0.0
-    opposed_attributes: tuple[str, ...] = ()
+    negative_attributes: tuple[str, ...] = ()
     codec: str = ""
     identity_lstm: bool = True
     plot: str = ""
@@ -113,7 +113,7 @@ def _export(table: dict[str, Any], where: str) -> None:
         megabytes = config.shard_megabytes
         shard_bytes = None if megabytes is None else round(megabytes * 1e6)
         codec = Path(config.codec) if config.codec else None
-        guidance = GuidanceShape(config.unconditional_clock, config.opposed_attributes)
+        guidance = GuidanceShape(config.unconditional_clock, config.negative_attributes)
         step = export_run(run, out, dtype, shard_bytes, guidance, codec)
     print(f"wrote {out} from step {step}")
     if config.plot:

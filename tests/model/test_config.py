@@ -138,13 +138,13 @@ def test_frame_conditioning_round_trip() -> None:
         "chroma": True,
         "attributes": ["drums", "bass"],
         "unconditional_clock": 0.25,
-        "opposed_attributes": ["bass"],
+        "negative_attributes": ["bass"],
     }
     config = ModelConfig.from_json(values).frame_conditioning
     assert config is not None and config.clock == ClockConfig(4, 8, 8)
     assert config.clock.num_features == 2 * 4 + 2 * 8 + 8 + 1
     assert config.chroma and config.attributes == ("drums", "bass")
-    assert config.unconditional_clock == 0.25 and config.opposed_attributes == ("bass",)
+    assert config.unconditional_clock == 0.25 and config.negative_attributes == ("bass",)
     values["frame_conditioning"] = json.loads(json.dumps(config.to_json()))
     assert ModelConfig.from_json(values).frame_conditioning == config
 
@@ -195,7 +195,7 @@ def _set(*path: str, to: Any) -> Callable[[dict[str, Any]], None]:
         (_set("frame_conditioning", to={"attributes": "drums"}), "attributes is 'drums'"),
         (_set("frame_conditioning", to={"attributes": ["a.b"]}), "attributes is 'a.b'"),
         (_set("frame_conditioning", to={"attributes": ["a", "a"]}), "attributes is ['a', 'a']"),
-        (_set("frame_conditioning", to={"opposed_attributes": ["a"]}), "some of the attributes"),
+        (_set("frame_conditioning", to={"negative_attributes": ["a"]}), "some of the attributes"),
     ],
 )
 def test_a_bad_field_is_named(change: Callable[[dict[str, Any]], None], named: str) -> None:

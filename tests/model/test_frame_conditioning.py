@@ -123,23 +123,19 @@ def test_the_unconditional_row_hears_its_share_of_the_clock(
     assert torch.equal(found[1], nulls), "without a clock there is nothing to share"
 
 
-def test_the_unconditional_row_hears_the_opposite_of_some_attributes(
+def test_the_unconditional_row_hears_what_is_not_wanted(
     tensors: dict[str, np.ndarray], conditioner: FrameConditioner
 ) -> None:
     given = {name: torch.from_numpy(value) for name, value in tensors.items()}
     name, other = conditioner.config.attributes[:2]
-    opposing = FrameConditioner(replace(conditioner.config, opposed_attributes=(name,)), given)
+    negating = FrameConditioner(replace(conditioner.config, negative_attributes=(name,)), given)
     told = [
-        FrameConditions(POINT, 3, ((name, True), (other, True))),
-        FrameConditions(None, None, ((name, False),)),
+        FrameConditions(POINT, 3, ((name, False), (other, False))),
+        FrameConditions(None, None, ((name, True),)),
         FrameConditions(POINT, 3, ((other, False),)),
     ]
-    expected = [
-        FrameConditions(attributes=((name, False),)),
-        FrameConditions(attributes=((name, True),)),
-        NO_CONDITIONS,
-    ]
-    assert torch.equal(opposing.unconditional(told), conditioner(expected))
+    expected = [FrameConditions(attributes=((name, True),)), NO_CONDITIONS, NO_CONDITIONS]
+    assert torch.equal(negating.unconditional(told), conditioner(expected))
 
 
 def test_a_part_of_the_conditioners_may_be_there() -> None:

@@ -167,7 +167,7 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     for name in ("shared", "onwards"):
         conditioning = MusicGen.load(str(tmp_path / name), device="cpu").config.frame_conditioning
         assert conditioning is not None and conditioning.unconditional_clock == 0.25
-        assert conditioning.opposed_attributes == ("drums",)
+        assert conditioning.negative_attributes == ("drums",)
     # Also with attributes that it had no conditioners for: they start beside what was learned.
     more = ConditionShape(attributes=(*config.conditions.attributes, "keys", "house"))
     wider = replace(again, conditions=more, run_folder=str(tmp_path / "wider"))
@@ -186,7 +186,7 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     shared = more.to_model()
     assert shared is not None
     assert widened.config.frame_conditioning == replace(
-        shared, unconditional_clock=0.25, opposed_attributes=("drums",)
+        shared, unconditional_clock=0.25, negative_attributes=("drums",)
     )
     with pytest.raises(CheckpointError, match="what attributes you want to add"):
         load_foundation(replace(again, conditions=ConditionShape(attributes=("drums",))))
