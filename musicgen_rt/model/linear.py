@@ -7,6 +7,7 @@ in bfloat16; only the stored weights are coarser.
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 
 import torch
@@ -14,15 +15,18 @@ from torch import Tensor, nn
 
 from musicgen_rt.errors import ParameterError
 
+# On a CPU a product in half precision is prepared for each number of rows by itself. oneDNN and
+# torch each keep up to 1024 of these, half a megabyte a piece, and the end of a window's past may
+# have any length: hundreds of megabytes for nothing. Both look here before their first product.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "128")
+
 INT4_GROUP = 64
 _INT4_LEVELS = 15
 _INT4_ZERO = 8  # the kernel computes (q - 8) * scale + zero
 _INT4_MIN_OUT = 16
 # The int4 and int8 kernels are made for a handful of rows; from here on dense products are faster.
 _MANY_ROWS = 12
-# Many rows are filled up to a multiple of this, and from there on to eight numbers an octave.
-_ROWS_STEP = 32
-_OCTAVE_BITS = 3
 
 
 class WeightFormat(StrEnum):
@@ -54,26 +58,6 @@ class WeightFormat(StrEnum):
             raise ParameterError(f"weight format {name!r}: expected one of {choices}") from None
 
 
-def dense_product(flat: Tensor, weight: Tensor) -> Tensor:
-    """`flat` [M, in] times the transpose of `weight` [out, in], of one dtype: [M, out].
-
-    In half precision on a CPU this is oneDNN's product, which is prepared for each M by itself; it
-    keeps about half a megabyte for each of up to 1024 pairs of M and weight shape. The end of a
-    window's past may have any length. So many rows are filled up with zeros to one of few numbers.
-    """
-    rows = flat.shape[0]
-    if flat.device.type != "cpu" or flat.dtype == torch.float32 or rows < _MANY_ROWS:
-        return nn.functional.linear(flat, weight)
-    filled = nn.functional.pad(flat, (0, 0, 0, _rows_prepared(rows) - rows))
-    return nn.functional.linear(filled, weight)[:rows]
-
-
-def _rows_prepared(rows: int) -> int:
-    """The least number of rows that products are prepared for, `rows` or more."""
-    step = max(_ROWS_STEP, 1 << max(0, (rows - 1).bit_length() - 1 - _OCTAVE_BITS))
-    return -(-rows // step) * step
-
-
 class DenseLinear(nn.Module):
     """y = x Wᵀ with the weight [out, in] in the compute dtype. No MusicGen decoder has biases."""
 
@@ -84,8 +68,7 @@ class DenseLinear(nn.Module):
         self.register_buffer("weight", weight.contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        out = dense_product(x.reshape(-1, x.shape[-1]), self.weight)
-        return out.reshape(*x.shape[:-1], -1)
+        return nn.functional.linear(x, self.weight)
 
 
 class Int8Linear(nn.Module):
@@ -112,7 +95,7 @@ class Int8Linear(nn.Module):
         if flat.shape[0] < _MANY_ROWS:
             out = torch.ops.aten._weight_int8pack_mm(flat, self.weight, self.scales)
         else:
-            out = dense_product(flat, self.weight.to(flat.dtype)) * self.scales
+            out = nn.functional.linear(flat, self.weight.to(flat.dtype)) * self.scales
         return out.reshape(*x.shape[:-1], -1)
 
 
@@ -173,7 +156,7 @@ class Int4Linear(nn.Module):
                 flat, self.packed, INT4_GROUP, self.scales_and_zeros
             )
         else:
-            out = dense_product(flat, self.dense)
+            out = nn.functional.linear(flat, self.dense)
         return out.reshape(*x.shape[:-1], -1)
 
 

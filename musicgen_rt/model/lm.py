@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from musicgen_rt.model.config import LMConfig
 from musicgen_rt.model.kv_cache import CrossCache, KVCache, TextKV
-from musicgen_rt.model.linear import dense_product
 
 _POSITION_BASE = 10_000.0
 
@@ -259,7 +258,7 @@ class ConditionProjection(nn.Module):
 
     def _heads(self, states: Tensor, weight: Tensor) -> Tensor:
         """[S, D] -> [H, S, hd] in the weight's dtype."""
-        projected = dense_product(states.to(weight.dtype), weight)
+        projected = F.linear(states.to(weight.dtype), weight)
         return projected.view(-1, self.num_heads, self.head_dim).transpose(0, 1)
 
 

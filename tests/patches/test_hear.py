@@ -49,9 +49,9 @@ PLAYERS: Final[dict[str, Opener]] = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """The daemon as it ships, waiting for somebody to press play."""
+    """The daemon as it ships, waiting for somebody to press play; each client has its own."""
     folder = tmp_path_factory.mktemp("daemon")
     flags = ("--output", "null", "--pcm", "--no-play")
     with DaemonProcess(folder, *flags) as running:
