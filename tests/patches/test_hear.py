@@ -51,7 +51,11 @@ PLAYERS: Final[dict[str, Opener]] = {
 
 @pytest.fixture
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """The daemon as it ships, waiting for somebody to press play; each client has its own."""
+    """The daemon as it ships, waiting for somebody to press play.
+
+    Each client has its own: later on undo may find no cache that reaches back, reads its window
+    anew instead, and then what it plays is not the very same.
+    """
     folder = tmp_path_factory.mktemp("daemon")
     flags = ("--output", "null", "--pcm", "--no-play")
     with DaemonProcess(folder, *flags) as running:
