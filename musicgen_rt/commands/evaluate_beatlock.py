@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from musicgen_rt.commands import hush_libraries
-from musicgen_rt.commands.evaluate_output import write_report
+from musicgen_rt.commands.evaluate_output import check_file, write_report
 from musicgen_rt.commands.evaluate_pocket import add_model_arguments
 
 HELP = "judge with librosa whether the music keeps the session's beats, locked and not"
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         table,
     )
 
+    if args.out is not None:
+        check_file(args.out)
     hush_libraries()
     settings = BeatlockSettings(
         seconds=args.seconds,

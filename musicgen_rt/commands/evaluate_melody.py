@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from musicgen_rt.commands import hush_libraries
-from musicgen_rt.commands.evaluate_output import add_output_arguments, write_report
+from musicgen_rt.commands.evaluate_output import add_output_arguments, check_outputs, write_report
 from musicgen_rt.commands.evaluate_pocket import add_model_arguments
 
 HELP = "judge with librosa whether melodies that are played, and looped, are heard"
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from musicgen_rt.evaluate.melody_picture import draw_melody
     from musicgen_rt.model.musicgen import MusicGen
 
+    check_outputs(args)
     hush_libraries()
     model = MusicGen.load(args.model, device=args.device, weights=args.weights)
     with StepProgress(is_quiet=args.quiet) as progress:

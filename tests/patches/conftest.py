@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.bridge.daemon_rig import DaemonProcess
+from tests.bridge.daemon_rig import DaemonProcess, OscClient
 
 TONE = "tests.bridge.tone_daemon"
 
@@ -18,3 +18,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
     with DaemonProcess(folder, "--output", "null", module=TONE) as running:
         running.until_playing()
         yield running
+
+
+@pytest.fixture
+def ear(daemon: DaemonProcess) -> Iterator[OscClient]:
+    """A client that hears of what others change."""
+    client = OscClient(daemon.ports()["osc"])
+    client.ask("/mgrt/notify", 1, seconds=60)
+    yield client
+    client.close()

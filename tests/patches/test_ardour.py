@@ -102,14 +102,6 @@ def ardour(daemon: DaemonProcess, tmp_path: Path) -> Iterator[Script]:
         yield playing
 
 
-@pytest.fixture
-def ear(daemon: DaemonProcess) -> Iterator[OscClient]:
-    client = OscClient(daemon.ports()["osc"])
-    client.ask("/mgrt/notify", 1, seconds=60)
-    yield client
-    client.close()
-
-
 def test_a_daemon_follows_ardours_transport_tempo_and_markers(
     ardour: Script, ear: OscClient
 ) -> None:

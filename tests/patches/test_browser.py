@@ -49,15 +49,6 @@ def page(
         yield page
 
 
-@pytest.fixture
-def ear(daemon: DaemonProcess) -> Iterator[OscClient]:
-    """A client that hears of what others change."""
-    client = OscClient(daemon.ports()["osc"])
-    client.ask("/mgrt/notify", 1, seconds=60)
-    yield client
-    client.close()
-
-
 def test_it_shows_the_scene_and_the_beats(page: Page) -> None:
     expect(page.locator("#prompt0")).to_have_value("warm house groove with a round bass")
     expect(page.locator("#weight0")).to_have_value("1")
