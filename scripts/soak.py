@@ -23,6 +23,7 @@ from soak_report import Course, Sample, markdown_of, report_of
 
 from musicgen_rt.evaluate.pcm_ear import PcmEar
 from musicgen_rt.evaluate.stage_daemon import PREFIX, Answer, StageClient, StageDaemon
+from musicgen_rt.evaluate.stage_processes import parts_of
 
 SAMPLE_SECONDS = 5.0
 COMMAND_SECONDS = 1.0
@@ -140,18 +141,13 @@ def _take(course: Course, answer: Answer) -> None:
 
 
 def _look(course: Course, pid: int, seconds: float) -> None:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    for one in (pid, *map(int, children)):
+    for name, one in {"control": pid, **parts_of(pid)}.items():
         try:
-            command = Path(f"/proc/{one}/cmdline").read_bytes()
             pages = int(Path(f"/proc/{one}/statm").read_text().split()[1])
             fds = len(os.listdir(f"/proc/{one}/fd"))
             threads = len(os.listdir(f"/proc/{one}/task"))
         except OSError:  # it has just gone
             continue
-        name = "control"
-        if one != pid:
-            name = "playout" if b"playout" in command else "engine"
         sample = Sample(seconds, pages * os.sysconf("SC_PAGE_SIZE"), fds, threads)
         course.samples.setdefault(name, []).append(sample)
 

@@ -18,6 +18,7 @@ from musicgen_rt.commands import (
     evaluate_latency,
     evaluate_melody,
     evaluate_pocket,
+    evaluate_recovery,
     evaluate_siege,
     evaluate_stage,
     evaluate_sync,
@@ -52,6 +53,7 @@ MEASURES: Mapping[str, Measure] = {
     "sync": evaluate_sync,
     "latency": evaluate_latency,
     "siege": evaluate_siege,
+    "recovery": evaluate_recovery,
     "beatlock": evaluate_beatlock,
     "melody": evaluate_melody,
 }

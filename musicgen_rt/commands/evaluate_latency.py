@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from musicgen_rt.commands.evaluate_stage import add_stage_arguments, tell
+from musicgen_rt.commands.evaluate_stage import add_stage_arguments, at_least, tell
 
 HELP = "measure from knob to ear in a recording from a JACK server (needs jackd)"
 
@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the measure's arguments."""
     add_stage_arguments(parser)
     parser.add_argument(
-        "--trials", type=int, default=100, metavar="N", help="commands to time (default 100)"
+        "--trials",
+        type=at_least(1),
+        default=100,
+        metavar="N",
+        help="commands to time (default 100)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="another one sends at other moments"

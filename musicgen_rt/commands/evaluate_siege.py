@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from musicgen_rt.commands.evaluate_stage import add_report_arguments, tell
+from musicgen_rt.commands.evaluate_stage import add_report_arguments, at_least, tell
 
 HELP = "send the daemon messages as fast as it takes them, and damaged packets, over its sockets"
 
@@ -16,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="pocket", metavar="DIR|ID", help="default pocket")
     for name, doc in (("messages", "good messages"), ("packets", "damaged packets")):
         parser.add_argument(
-            f"--{name}", type=int, default=100_000, metavar="N", help=f"{doc} (default 100000)"
+            f"--{name}",
+            type=at_least(0),
+            default=100_000,
+            metavar="N",
+            help=f"{doc} (default 100000)",
         )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="of the damage (default: drawn, and in the report)"

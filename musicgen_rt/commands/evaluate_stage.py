@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the measure's arguments."""
     add_stage_arguments(parser)
     parser.add_argument(
-        "--minutes", type=float, default=5.0, metavar="N", help="how long to play (default 5)"
+        "--minutes",
+        type=at_least(0.1, float),
+        default=5.0,
+        metavar="N",
+        help="how long to play (default 5)",
     )
 
 
@@ -25,15 +31,28 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default="pocket", metavar="DIR|ID", help="checkpoint (default: pocket)"
     )
     parser.add_argument("--weights", default="auto", metavar="NAME", help="as for jam")
-    parser.add_argument("--threads", type=int, metavar="N", help="as for jam")
+    parser.add_argument("--threads", type=at_least(1), metavar="N", help="as for jam")
     parser.add_argument(
         "--period",
-        type=int,
+        type=at_least(16),
         default=512,
         metavar="N",
         help="the sound card's period in samples at 48 kHz (default 512)",
     )
     add_report_arguments(parser)
+
+
+def at_least(least: float, kind: type[float] = int) -> Callable[[str], float]:
+    """What makes an argument's text a number from `least` on, and says so of any other."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from {least} on")
+        return value
+
+    number.__name__ = "number"  # argparse names it where `kind` refuses
+    return number
 
 
 def add_report_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ monotonic clock at that moment (float64) - and 2 * n float32.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 import threading
@@ -61,7 +62,8 @@ def _connect(client: jack.Client, ports: list[jack.OwnPort]) -> None:
     sources = client.get_ports(f"^{SOURCE}.*", is_audio=True, is_output=True)
     for source, port in zip(sources, ports, strict=False):
         if not port.connections:
-            client.connect(source, port)
+            with contextlib.suppress(jack.JackError):  # it has just gone; another look will tell
+                client.connect(source, port)
 
 
 if __name__ == "__main__":

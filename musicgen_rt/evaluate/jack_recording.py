@@ -118,7 +118,9 @@ class JackRecording:
         """Look until something is so. Raises MusicgenRTError naming it."""
         deadline = time.monotonic() + seconds
         while not is_so():
-            if time.monotonic() > deadline or self._process.poll() is not None:
+            if self._process.poll() is not None:
+                raise MusicgenRTError(f"whoever listens to JACK has ended before {what} was heard")
+            if time.monotonic() > deadline:
                 raise MusicgenRTError(f"waited {seconds:.0f} s in vain to hear {what} on JACK")
             time.sleep(_LOOK_SECONDS)
 

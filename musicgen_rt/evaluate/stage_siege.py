@@ -11,6 +11,7 @@ import contextlib
 import json
 import random
 import socket
+import statistics
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +36,7 @@ _PATIENCE_SECONDS = 60.0
 # Over UDP a question or its answer may be lost, where a buffer is full.
 _ASK_AGAIN_SECONDS = 5.0
 _MAX_BUSY_SECONDS = 0.05
+_PANICS = 10
 _PACKET_BYTES = 65536
 _LENGTH = struct.Struct(">I")
 
@@ -148,6 +150,10 @@ class Sender:
         """As `sync`, but when all has been taken in; the engine may still have to do it."""
         return self._ask(lambda answer: answer[0] == "/mgrt/version.reply", "version")
 
+    def panic(self) -> int:
+        """As `sync`: return when the engine has begun anew."""
+        return self._ask(lambda answer: answer[:2] == ["/done", "/mgrt/gen/panic"], "gen/panic")
+
     def _ask(self, accepts: Callable[[list[Any]], bool], name: str, *args: Any) -> int:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         asked = 0
@@ -202,15 +208,32 @@ def flood(sender: Sender, ports: Ports, count: int) -> dict[str, Any]:
     asked = 0
     for number in range(0, count, _WINDOW):
         for index in range(number, min(count, number + _WINDOW)):
-            if index % 2:
-                sender.send("prompt/weight", 0, (index % 1000) / 1000)
-            else:
-                sender.send("param/set/cfg", 1 + (index % 1000) / 200)
+            _fader(sender, index)
         asked += sender.handled()
     seconds = time.monotonic() - began
     asked += sender.sync(count)
     handled = round(ports.metrics()["messages_total"] - before) - asked
     return {"sent": count, "handled": handled, "messages_per_second": count / seconds}
+
+
+def _fader(sender: Sender, index: int) -> None:
+    if index % 2:
+        sender.send("prompt/weight", 0, (index % 1000) / 1000)
+    else:
+        sender.send("param/set/cfg", 1 + (index % 1000) / 200)
+
+
+def panics(sender: Sender) -> dict[str, float]:
+    """How long gen/panic takes, in milliseconds, behind as many faders as fit into a buffer."""
+    found = []
+    for _ in range(_PANICS):
+        for index in range(_WINDOW):
+            _fader(sender, index)
+        began = time.monotonic()
+        sender.panic()
+        found.append(1000 * (time.monotonic() - began))
+        sender.sync(0)
+    return {"median": statistics.median(found), "worst": max(found)}
 
 
 def storm(sender: Sender, fuzz: Fuzz, count: int) -> dict[str, Any]:
@@ -220,9 +243,9 @@ def storm(sender: Sender, fuzz: Fuzz, count: int) -> dict[str, Any]:
     for number in range(count):
         try:
             sender.send_bytes(make())
-            # Over UDP what comes too fast is lost unseen: let it be handled first.
+            # Over UDP what comes too fast is lost unseen: let it be taken in first.
             if number % _WINDOW == _WINDOW - 1 and sender.transport != "tcp":
-                sender.sync(number)
+                sender.handled()
         except ConnectionError:
             thrown_out += 1
             sender.close()
@@ -240,6 +263,7 @@ def evaluate_siege(settings: SiegeSettings, progress: Progress) -> dict[str, Any
     seed = random.randrange(2**32) if settings.seed is None else settings.seed
     floods: dict[str, Any] = {}
     storms: dict[str, Any] = {}
+    panicked_ms: dict[str, Any] = {}
     arguments = ("--output", "null", "--model", settings.model)
     with StageDaemon(settings.folder, *arguments) as daemon:
         listening = daemon.event("listening")
@@ -251,6 +275,7 @@ def evaluate_siege(settings: SiegeSettings, progress: Progress) -> dict[str, Any
                 progress("siege", number, len(TRANSPORTS))
                 with sending(transport, ports) as sender:
                     floods[transport] = flood(sender, ports, settings.messages // 3)
+                    panicked_ms[transport] = panics(sender)
                 with sending(transport, ports) as sender:
                     storms[transport] = storm(sender, fuzz, settings.packets // 3)
             metrics = ports.metrics()
@@ -259,7 +284,8 @@ def evaluate_siege(settings: SiegeSettings, progress: Progress) -> dict[str, Any
         restarts = sum("started again" in line["text"] for line in daemon.lines())
         daemon.end()
         code = daemon.process.returncode
-    return _report(settings, seed, floods, storms, metrics, {"exit": code, "restarts": restarts})
+    report = _report(settings, seed, floods, storms, metrics, {"exit": code, "restarts": restarts})
+    return {**report, "panicked_ms": panicked_ms}
 
 
 def _report(

@@ -20,6 +20,8 @@ from typing import Any, Self
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from musicgen_rt.evaluate.stage_processes import parts_of
+
 ROOT = Path(__file__).resolve().parents[2]
 # Nobody waits so long but where something is wrong.
 ANSWER_SECONDS = 60.0
@@ -206,12 +208,7 @@ class DaemonProcess:
 
     def pids(self) -> dict[str, int]:
         """The processes that are its children now: engine, playout."""
-        commands = {pid: command_of(pid) for pid in children_of(self.process.pid)}
-        return {
-            "playout" if "playout" in command else "engine": pid
-            for pid, command in commands.items()
-            if "--pipe-fd" in command
-        }
+        return parts_of(self.process.pid)
 
     def kill_child(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to one of its children."""
@@ -223,23 +220,6 @@ class DaemonProcess:
         self.process.send_signal(number)
         self.process.wait(timeout=END_SECONDS + 5)
         return time.monotonic() - began
-
-
-def children_of(pid: int) -> list[int]:
-    """The child processes of a process."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
-
-
-def command_of(pid: int) -> str:
-    """The command line of a process, empty if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
 
 
 def is_alive(pid: int) -> bool:

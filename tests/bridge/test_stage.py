@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from musicgen_rt.evaluate.stage import StageSettings, evaluate_stage
+from musicgen_rt.evaluate.stage_recovery import RecoverySettings, evaluate_recovery
 from musicgen_rt.evaluate.stage_script import ROUND, ROUND_SECONDS, cues
 from musicgen_rt.evaluate.stage_siege import TRANSPORTS, SiegeSettings, evaluate_siege
 from tests.bridge.jack_server import require_jack
@@ -37,6 +38,25 @@ def test_a_performance_into_jack_is_whole(tmp_path: Path) -> None:
     assert unexpected == []
 
 
+@pytest.mark.jack
+@pytest.mark.timeout(300)
+def test_what_is_killed_comes_back(tmp_path: Path, tiny_frame_conditioned: Path) -> None:
+    require_jack()
+    settings = RecoverySettings(tmp_path, model=str(tiny_frame_conditioned), rounds=1)
+    report = evaluate_recovery(settings, no_progress)
+    print(report["rounds"])
+    (life,) = report["rounds"]
+    assert life["exit_code"] == 0
+    # In their order; how long each takes is for a machine that has nothing else to do.
+    assert 0 < life["status"] < life["first_sound"]
+    for name in ("engine_killed", "engine_hung"):
+        assert life[f"{name}_silence"] <= settings.period_frames / 48_000
+        assert life[f"{name}_live"] > 0
+    assert 0 < life["playout_killed_sound"] < 30
+    assert 0 < life["server_killed_seen"] < 30
+    assert 0 < life["server_back_sound"] < 30
+
+
 @pytest.mark.timeout(300)
 def test_a_siege_is_stood(tmp_path: Path, tiny_frame_conditioned: Path) -> None:
     model = str(tiny_frame_conditioned)
@@ -45,6 +65,7 @@ def test_a_siege_is_stood(tmp_path: Path, tiny_frame_conditioned: Path) -> None:
     assert report["complaints"] == []
     assert report["seed"] == 5
     assert set(report["floods"]) == set(report["storms"]) == set(TRANSPORTS)
+    assert all(report["panicked_ms"][one]["worst"] > 0 for one in TRANSPORTS)
     assert report["malformed"] > 100
 
 
