@@ -100,6 +100,8 @@ class Sender:
         self._socket = socket.socket(socket.AF_INET, kind)
         self._socket.settimeout(self._ask_again_seconds)
         self._socket.connect(("127.0.0.1", self._ports.osc))
+        if self.transport == "tcp":  # the last message of a window shall not wait for an ACK
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
 
     def close(self) -> None:
