@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from musicgen_rt.evaluate.pocket_bend import steady_grid
 from musicgen_rt.evaluate.pocket_hearing import listen
 from musicgen_rt.evaluate.pocket_judges import Judges, Through, Watch
 from musicgen_rt.evaluate.pocket_pieces import (
@@ -33,6 +34,8 @@ from musicgen_rt.evaluate.pocket_verdict import (
 TAKE_SECONDS = 12.0
 # Requests of another `--seed` are other requests.
 SEEDS_APART = 1_000_000
+# What the engine plays in when nobody says how many.
+_USUAL_BEATS_PER_BAR = 4
 
 MODEL, GENERATOR, CODEC, SHUFFLED = "model", "generator", "codec", "shuffled"
 GROUPS: Mapping[str, Callable[[Verdict], bool]] = {
@@ -107,7 +110,7 @@ def evaluate_text_tempo(stage: Stage, prompts: int) -> dict[str, Any]:
         stage.watch("text tempo", index, prompts)
         # Without a reader of texts there is no clock, and the model hears the text alone.
         bpm = reader.predict(take.request.prompt)["bpm"] if reader is not None else None
-        asked = take.request if bpm is None else replace(take.request, bpm=bpm)
+        asked = take.request if bpm is None else _told_in_words(take.request, bpm)
         told = Told(clock=bpm is not None, melody=False, attributes=False)
         played = stage.play(asked, index, told)
         verdicts.append(verdict_of(stage.judges, played.against(take.request)))
@@ -125,6 +128,12 @@ def evaluate_text_tempo(stage: Stage, prompts: int) -> dict[str, Any]:
             for measure in ("tempo_within_2_percent", "tempo_within_2_percent_any_level", "style")
         },
     }
+
+
+def _told_in_words(request: Request, bpm: float) -> Request:
+    """The request as a player has it who knows its text alone: a tempo that was read, in four."""
+    grid = steady_grid(bpm, _USUAL_BEATS_PER_BAR, request.grid.edges_seconds[-1])
+    return replace(request, bpm=bpm, grid=grid)
 
 
 def tabulated(

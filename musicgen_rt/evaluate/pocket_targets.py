@@ -29,6 +29,10 @@ class Reached:
     ceiling: float | None
 
 
+# By the last third against the first: fewer pitch classes, a spectrum of one tone or of noise.
+_WORST = "endless.worst"
+_ENTROPY, _FLATNESS = "pitch_class_entropy_last_to_first", "spectral_flatness_last_to_first"
+
 TARGETS = (
     Target("codec: SI-SDR, dB", "codec.si_sdr_db", least=9.0),
     Target("codec: chroma agreement", "codec.chroma_agreement", least=0.88),
@@ -50,6 +54,9 @@ TARGETS = (
     Target("endless: bars within 6 dB, worst", "endless.worst.bars_within_6_db", least=1.0),
     Target("endless: silent bars", "endless.worst.silent_bars", most=0.0),
     Target("endless: tempo error at the end", "endless.worst.end_tempo_error", most=0.01),
+    Target("endless: pitch classes kept, part", f"{_WORST}.{_ENTROPY}", least=0.7),
+    Target("endless: flatness kept, least part", f"{_WORST}.{_FLATNESS}.0", least=0.25),
+    Target("endless: flatness kept, most", f"{_WORST}.{_FLATNESS}.1", most=4.0),
     Target("x real time", "speed.x_real_time", least=6.0),
     Target("load, seconds", "speed.load_seconds", most=2.0),
 )
@@ -93,10 +100,13 @@ def _holds(figure: float, target: Target) -> bool:
 
 
 def _at(report: Mapping[str, Any], place: str) -> float | None:
-    """The number at a dotted place; None where there is none."""
+    """The number at a dotted place, list items by their index; None where there is none."""
     value: Any = report
     for key in place.split("."):
-        if not isinstance(value, Mapping) or key not in value:
+        if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, Mapping) and key in value:
+            value = value[key]
+        else:
             return None
-        value = value[key]
     return float(value) if isinstance(value, int | float) else None

@@ -1,4 +1,4 @@
-"""The state of a training run on disk: safetensors, written atomically, and JSON-lines metrics.
+"""The state of a training run on disk: safetensors, written atomically, and what lies beside it.
 
 A run folder holds `config.json`, `state.safetensors` (what resuming needs) and
 `metrics.jsonl`. Nothing in it is pickled, so a run from elsewhere cannot execute code.
@@ -7,8 +7,7 @@ A run folder holds `config.json`, `state.safetensors` (what resuming needs) and
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from musicgen_rt.errors import CheckpointError, ParameterError
+from musicgen_rt.train.metrics import keep_metrics
+from musicgen_rt.train.whole_file import make_folder, whole_file, write_atomically
 
 STATE_FILE = "state.safetensors"
 CONFIG_FILE = "config.json"
-METRICS_FILE = "metrics.jsonl"
 _METADATA_KEY = "musicgen_rt_state"
+# No step comes before it: metrics of a run without a state are of a run that begins anew.
+_BEFORE_ALL = -1
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,14 @@ class RunState:
         }
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file so that a reader, or a crash, sees the old or the new one, whole."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    _flush_and_replace(part, path)
-
-
 def save_state(folder: Path, state: RunState) -> None:
-    """Writes the state into a run folder; the earlier one stays until the new one is whole."""
-    part = folder / (STATE_FILE + ".part")
+    """Writes the state into a run folder; the earlier one stays until the new one is whole.
+
+    Raises CheckpointError when it cannot be written, as on a full disk.
+    """
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
-    save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(state.values)})
-    _flush_and_replace(part, folder / STATE_FILE)
+    with whole_file(folder / STATE_FILE) as part:
+        save_file(tensors, part, metadata={_METADATA_KEY: json.dumps(state.values)})
 
 
 def load_state(folder: Path) -> RunState:
@@ -72,26 +69,31 @@ def load_state(folder: Path) -> RunState:
         ) from error
 
 
-def open_run(folder: Path, config: Mapping[str, Any]) -> RunState | None:
+def open_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    free_keys: Collection[str] = (),
+    *,
+    writes: bool = True,
+) -> RunState | None:
     """Makes a run folder, or finds one to go on with; None stands for a new run.
 
-    Raises ParameterError when the folder holds a run with another configuration: its
-    schedule and its shapes would not fit.
+    The values of `free_keys` may differ from part to part of a run and are not kept. A folder in
+    which nothing but a configuration was written, as when that named a folder that is not there,
+    takes another one. Metrics of steps that a stopped run did not save are dropped, since they come
+    again. With `writes` False, for all processes but one, nothing is written.
+
+    Raises ParameterError when the folder holds a run with another configuration, whose schedule and
+    shapes would not fit, or cannot be made, and CheckpointError when what it holds is damaged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / CONFIG_FILE
-    wanted = json.loads(json.dumps(config))
-    if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored != wanted:
-            keys = sorted(key for key in {*stored, *wanted} if stored.get(key) != wanted.get(key))
-            raise ParameterError(
-                f"the run {folder} was started with another configuration (differs in: "
-                f"{', '.join(keys)}); name another folder, or restore the values"
-            )
-    else:
-        write_atomically(path, json.dumps(wanted, indent=2) + "\n")
-    return load_state(folder) if (folder / STATE_FILE).exists() else None
+    wanted = _kept(json.loads(json.dumps(config)), free_keys)
+    if writes:
+        make_folder(folder)
+        _settle_config(folder, wanted, free_keys)
+    state = load_state(folder) if (folder / STATE_FILE).exists() else None
+    if writes:
+        keep_metrics(folder, _BEFORE_ALL if state is None else int(state.values["step"]))
+    return state
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:
@@ -99,17 +101,11 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} is not a run folder: {error}") from error
     if not isinstance(table, dict):
         raise CheckpointError(f"{path} does not hold a table")
     return table
-
-
-def append_metrics(folder: Path, row: Mapping[str, Any]) -> None:
-    """Adds one line of JSON to the run's metrics."""
-    with (folder / METRICS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
 
 
 def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -151,10 +147,26 @@ def restore_random_state(tensors: Mapping[str, torch.Tensor]) -> None:
     torch.set_rng_state(tensors["torch_cpu"])
 
 
-def _flush_and_replace(part: Path, path: Path) -> None:
-    descriptor = os.open(part, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(part, path)
+def _settle_config(folder: Path, wanted: dict[str, Any], free_keys: Collection[str]) -> None:
+    """Writes the configuration of a run that has not begun; one that has must have the same."""
+    own = (CONFIG_FILE, f"{CONFIG_FILE}.part")
+    has_begun = any(path.name not in own for path in folder.iterdir())
+    if (folder / CONFIG_FILE).exists() and has_begun:
+        stored = _kept(read_run_config(folder), free_keys)
+        # A setting that is newer than the run was not there to be set.
+        keys = sorted(
+            key
+            for key in {*stored, *wanted}
+            if stored.get(key) != wanted.get(key) and (key in stored or wanted[key])
+        )
+        if keys:
+            raise ParameterError(
+                f"the run {folder} was started with another configuration (differs in: "
+                f"{', '.join(keys)}); name another folder, or restore the values"
+            )
+        return
+    write_atomically(folder / CONFIG_FILE, json.dumps(wanted, indent=2) + "\n")
+
+
+def _kept(table: Mapping[str, Any], free_keys: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in free_keys}

@@ -1,16 +1,13 @@
 """Where clips to encode come from: the music generator, or a folder of audio with captions.
 
-Beside `song.wav` (any format that libsndfile reads) a folder may hold `song.txt`, a caption a line,
-and `song.json` with what is known: `captions`, `beats` and `downbeats` in seconds, `lead_notes`
-(`start_seconds`, `end_seconds`, `pitch`), and facts such as `bpm`, `style`, `key`, `drums`. The
-JSON files that the generator exports are such files.
+What is known of a file of audio lies beside it, see `clip_annotations`. Where nobody says it, beats
+and melody may be tracked.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +16,27 @@ import numpy.typing as npt
 
 from musicgen_rt.audio_input import Samples, audio_info, read_audio
 from musicgen_rt.errors import ParameterError
+from musicgen_rt.model.chroma import ChromaExtractor
 from musicgen_rt.train.beat_tracking import track_grid
+from musicgen_rt.train.clip_annotations import Annotations, LeadNote, read_annotations
 from musicgen_rt.train.lm_records import NO_TEMPO, REST, ROLES, FrameTruth, StatedCaption
 from musicgen_rt.train.music import captions, frame_labels, generate_clip
-from musicgen_rt.train.music.beat_grid import BeatGrid
 from musicgen_rt.train.music.caption_facts import fact_sheet
-from musicgen_rt.train.music.truth import Truth, truth_from_json
+from musicgen_rt.train.music.frames import phase_of_turns
+from musicgen_rt.train.music.truth import Truth
 
 _SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
-_FACTS = ("style", "key", "bpm", *ROLES)
-_DEFAULT_BEATS_PER_BAR = 4
+_SHORTEST_SECONDS = 0.5
+# Captions that are made for a generated clip which has none beside it.
+_OWN_CAPTIONS = 8
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """What is listened for where nobody says it."""
+
+    beats: bool = False
+    melody: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,15 +48,49 @@ class SourceClip:
     rate_hz: int
     captions: tuple[StatedCaption, ...]
     facts: dict[str, Any]
-    truth: Truth | None
-    annotations: dict[str, Any]
+    known: Annotations
     start_seconds: float = 0.0
 
-    def frame_truth(self, frames: int, frame_rate_hz: float, *, tracks_beats: bool) -> FrameTruth:
+    def frame_truth(self, frames: int, frame_rate_hz: float, tracked: Tracked) -> FrameTruth:
         """What is known of each of the clip's codec frames."""
-        if self.truth is not None:
-            return _from_generator(self.truth, frames, frame_rate_hz, self.start_seconds)
-        return _from_annotations(self, frames, frame_rate_hz, tracks_beats)
+        if self.known.truth is not None:
+            return _from_generator(self.known.truth, frames, frame_rate_hz, self.start_seconds)
+        # As the engine's clock sees it: at the start of the frame.
+        times = self.start_seconds + np.arange(frames) / frame_rate_hz
+        roles = FrameTruth.unknown(frames).roles
+        for row, role in zip(roles, ROLES, strict=True):
+            row[:] = self.known.facts.get(role, row)
+        truth = replace(
+            FrameTruth.unknown(frames), roles=roles, pitch_class=self._melody(times, tracked)
+        )
+        return self._clocked(truth, times, tracked)
+
+    def _melody(self, times: npt.NDArray[np.float64], tracked: Tracked) -> npt.NDArray[np.uint8]:
+        """The pitch class that sounds at times [T]."""
+        if self.known.lead_notes is not None:
+            return _note_classes(self.known.lead_notes, times)
+        if tracked.melody:
+            return _heard_classes(self.samples, self.rate_hz, times - self.start_seconds)
+        return FrameTruth.unknown(len(times)).pitch_class
+
+    def _clocked(
+        self, truth: FrameTruth, times: npt.NDArray[np.float64], tracked: Tracked
+    ) -> FrameTruth:
+        """The truth with the clock of times [T], as far as the beats are known."""
+        grid = self.known.grid
+        if grid is None and tracked.beats:
+            grid = track_grid(self.samples.mean(0), self.rate_hz, self.start_seconds)
+        if grid is None:
+            return truth
+        beats = grid.beats(times)
+        is_inside = (times >= grid.edges_seconds[0]) & (times <= grid.edges_seconds[-1])
+        return replace(
+            truth,
+            bar_phase=phase_of_turns(beats / grid.beats_per_bar),
+            beat_phase=phase_of_turns(beats),
+            bpm=np.where(is_inside, grid.bpm(times), NO_TEMPO).astype(np.float32),
+            beats_per_bar=np.full(len(times), grid.beats_per_bar, np.uint8),
+        )
 
 
 def generated(
@@ -59,65 +101,62 @@ def generated(
     texts = captions(clip.truth, seed, num_captions, held_out)
     stated = tuple(StatedCaption(caption.text, dict(caption.facts)) for caption in texts)
     facts = dict(fact_sheet(clip.truth))
-    return SourceClip(str(seed), clip.samples[None], rate_hz, stated, facts, clip.truth, {})
+    known = Annotations(truth=clip.truth)
+    return SourceClip(str(seed), clip.samples[None], rate_hz, stated, facts, known)
 
 
 def audio_pieces(folder: Path, piece_seconds: float) -> list[tuple[Path, float]]:
     """The audio files of a folder, cut: (file, start in seconds), in order of names.
 
-    A rest that is shorter than half a piece is left out, unless it is all there is.
+    A rest that is shorter than half a piece is left out, unless it is all there is. Hidden files
+    are passed over. Raises AudioFileError, and ParameterError for a file that is too short.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    )
     if not files:
         raise ParameterError(f"{folder}: no audio files; expected {', '.join(_SUFFIXES)}")
     pieces = []
     for path in files:
         info = audio_info(path)
-        count = max(1, round(info.num_samples / info.sample_rate_hz / piece_seconds))
+        seconds = info.num_samples / info.sample_rate_hz
+        if seconds < _SHORTEST_SECONDS:
+            raise ParameterError(
+                f"{path} lasts {seconds:.3f} s; expected {_SHORTEST_SECONDS} s or more: remove it"
+            )
+        count = max(1, round(seconds / piece_seconds))
         pieces += [(path, index * piece_seconds) for index in range(count)]
     return pieces
+
+
+def piece_name(path: Path, start_seconds: float) -> str:
+    """What a piece of an audio file is called."""
+    return f"{path.name}@{start_seconds:g}"
 
 
 def read_piece(
     path: Path, start_seconds: float, seconds: float, rate_hz: int, channels: int
 ) -> SourceClip:
     """A piece of an audio file with the files beside it. Raises AudioFileError, ParameterError."""
-    whole = read_audio(path, rate_hz, channels)
+    whole = _whole(path, rate_hz, channels)
     first = round(start_seconds * rate_hz)
     samples = whole[:, first : first + round(seconds * rate_hz)]
-    annotations, truth = _read_annotations(path.with_suffix(".json"))
-    facts = {name: annotations[name] for name in _FACTS if name in annotations}
-    if truth is not None:
-        facts = dict(fact_sheet(truth))
-    texts = [*_lines(path.with_suffix(".txt")), *annotations.get("captions", [])]
-    if not texts and truth is not None:
-        stated = tuple(StatedCaption(c.text, dict(c.facts)) for c in captions(truth, 0, 8))
-    else:
-        stated = tuple(StatedCaption(str(text), {}) for text in texts)
-    name = f"{path.name}@{start_seconds:g}"
-    return SourceClip(name, samples, rate_hz, stated, facts, truth, annotations, start_seconds)
+    known = read_annotations(path)
+    facts = known.facts if known.truth is None else dict(fact_sheet(known.truth))
+    stated = tuple(StatedCaption(text, {}) for text in known.captions)
+    if not stated and known.truth is not None:
+        made = captions(known.truth, 0, _OWN_CAPTIONS)
+        stated = tuple(StatedCaption(c.text, dict(c.facts)) for c in made)
+    name = piece_name(path, start_seconds)
+    return SourceClip(name, samples, rate_hz, stated, facts, known, start_seconds)
 
 
-def _read_annotations(path: Path) -> tuple[dict[str, Any], Truth | None]:
-    """What a JSON file says, and the generator's truth if it is one."""
-    if not path.is_file():
-        return {}, None
-    text = path.read_text(encoding="utf-8")
-    try:
-        table = json.loads(text)
-    except ValueError as error:
-        raise ParameterError(f"{path} is not JSON ({error}): mend or remove it") from error
-    if not isinstance(table, dict):
-        raise ParameterError(f"{path} holds a {type(table).__name__}, expected an object")
-    if "grid" in table:
-        return {}, truth_from_json(text)
-    return table, None
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+@lru_cache(maxsize=1)
+def _whole(path: Path, rate_hz: int, channels: int) -> Samples:
+    """A file, read once for all of its pieces."""
+    return read_audio(path, rate_hz, channels)
 
 
 def _from_generator(
@@ -134,54 +173,25 @@ def _from_generator(
     )
 
 
-def _from_annotations(
-    clip: SourceClip, frames: int, frame_rate_hz: float, tracks_beats: bool
-) -> FrameTruth:
-    unknown = FrameTruth.unknown(frames)
-    # As the engine's clock sees it: at the start of the frame.
-    times = clip.start_seconds + np.arange(frames) / frame_rate_hz
-    grid = _grid(clip.annotations)
-    if grid is None and tracks_beats:
-        grid = track_grid(clip.samples.mean(0), clip.rate_hz, clip.start_seconds)
-    pitch_class = unknown.pitch_class
-    if "lead_notes" in clip.annotations:
-        pitch_class = _pitch_classes(clip.annotations["lead_notes"], times)
-    roles = unknown.roles
-    for row, role in zip(roles, ROLES, strict=True):
-        if isinstance(clip.annotations.get(role), bool):
-            row[:] = clip.annotations[role]
-    if grid is None:
-        return FrameTruth(**{**vars(unknown), "pitch_class": pitch_class, "roles": roles})
-    beats = grid.beats(times)
-    known = (times >= grid.edges_seconds[0]) & (times <= grid.edges_seconds[-1])
-    return FrameTruth(
-        np.mod(beats / grid.beats_per_bar, 1.0).astype(np.float32),
-        np.mod(beats, 1.0).astype(np.float32),
-        np.where(known, grid.bpm(times), NO_TEMPO).astype(np.float32),
-        np.full(frames, grid.beats_per_bar, np.uint8),
-        pitch_class,
-        roles,
-    )
-
-
-def _grid(annotations: dict[str, Any]) -> BeatGrid | None:
-    """The beats from the first downbeat on; None without two beats from there."""
-    beats: Sequence[float] = sorted(annotations.get("beats", []))
-    downbeats: Sequence[float] = sorted(annotations.get("downbeats", []))
-    first = next((i for i, beat in enumerate(beats) if downbeats and beat >= downbeats[0]), 0)
-    if len(beats) - first < 2 or not downbeats:
-        return None
-    per_bar = annotations.get("beats_per_bar")
-    if per_bar is None and len(downbeats) > 1:
-        per_bar = sum(downbeats[0] <= beat < downbeats[1] for beat in beats)
-    return BeatGrid(tuple(beats[first:]), int(per_bar or _DEFAULT_BEATS_PER_BAR))
-
-
-def _pitch_classes(
-    notes: Sequence[dict[str, Any]], times: npt.NDArray[np.float64]
+def _note_classes(
+    notes: tuple[LeadNote, ...], times: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
+    """The pitch class of the note that sounds at times [T], or `REST`."""
     classes = np.full(len(times), REST, np.uint8)
     for note in notes:
-        sounding = (times >= note["start_seconds"]) & (times < note["end_seconds"])
-        classes[sounding] = int(note["pitch"]) % 12
+        sounding = (times >= note.start_seconds) & (times < note.end_seconds)
+        classes[sounding] = note.pitch % 12
     return classes
+
+
+def _heard_classes(
+    samples: Samples, rate_hz: int, times: npt.NDArray[np.float64]
+) -> npt.NDArray[np.uint8]:
+    """The strongest pitch class at times [T] in samples [C, N], or `REST` in silence.
+
+    As the engine hears a melody that is given as audio; drums and bass are best taken out before.
+    """
+    extractor = ChromaExtractor()
+    heard = extractor.pitch_classes(samples.mean(axis=0), rate_hz).numpy()
+    nearest = np.round(times / extractor.parameters.hop_seconds).astype(np.int64)
+    return heard[np.minimum(nearest, len(heard) - 1)].astype(np.uint8)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from musicgen_rt.errors import MusicgenRTError
+from musicgen_rt.model.musicgen import choose_device
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.checkpointing import RunState
 from musicgen_rt.train.codec_loss import CodecLoss, CodecLossConfig, latent_scale
@@ -31,6 +32,8 @@ from musicgen_rt.train.codec_quantizer import perplexities
 from musicgen_rt.train.config import config_table, read_config, require_range
 from musicgen_rt.train.run_loop import Pace, StopRequest, run_to_the_end
 
+# May differ between the parts of a run: where it runs and how often it is looked at.
+_FREE_KEYS = ("device", "threads", "save_seconds", "report_steps")
 # Segments that k-means sees when the codebooks start, in batches.
 _KMEANS_BATCHES = 16
 _DEAD_CODE_STEPS = 10
@@ -43,7 +46,8 @@ class CodecTrainConfig:
 
     The codebooks come in at the first of `code_starts`; at each, k-means sets them anew.
     `codebook_decay` is what a step leaves of their moving averages: the faster the encoder
-    learns, the less it may be, or the codes trail behind and fall out of use.
+    learns, the less it may be, or the codes trail behind and fall out of use. `device` is auto,
+    cpu, cuda, cuda:N or mps.
     """
 
     run_folder: str
@@ -53,6 +57,7 @@ class CodecTrainConfig:
     code_starts: tuple[int, ...] = (160,)
     codebook_decay: float = 0.95
     bfloat16: bool = True
+    device: str = "cpu"
     threads: int = 2
     save_seconds: float = 120.0
     report_steps: int = 20
@@ -70,6 +75,7 @@ class CodecTrainConfig:
             require_range("code_starts", start, 0, self.steps)
         require_range("codebook_decay", self.codebook_decay, 0.0, 0.9999)
         require_range("threads", self.threads, 1, 256)
+        require_range("save_seconds", self.save_seconds, 0.0, 1e9)
         require_range("report_steps", self.report_steps, 1, 1_000_000)
 
 
@@ -77,12 +83,14 @@ class CodecTrainer:
     """The moving parts of a run; `step` counts finished steps. [one thread]"""
 
     def __init__(self, config: CodecTrainConfig, source: ClipSource) -> None:
+        """Raises ParameterError for a device that is not there."""
         torch.manual_seed(config.seed)
         shape = config.shape
         self.config = config
         self.step = 0
-        self.model = CodecModel(shape, config.codebook_decay)
-        self.loss = CodecLoss(config.loss, shape.sample_rate_hz, shape.hop_samples)
+        self.device = choose_device(config.device)
+        self.model = CodecModel(shape, config.codebook_decay).to(self.device)
+        self.loss = CodecLoss(config.loss, shape.sample_rate_hz, shape.hop_samples).to(self.device)
         self.optimizers = make_optimizers(self.model, config.optim)
         self.average = {name: t.detach().clone() for name, t in self.model.state_dict().items()}
         frames = round(config.pool.segment_seconds * shape.frame_rate_hz)
@@ -98,8 +106,8 @@ class CodecTrainer:
             self._start_codes()
         part = learning_rate_part(self.step, config.steps, config.optim)
         set_learning_rates(self.optimizers, config.optim, part)
-        audio = self.pool.batch(self.step, config.batch_rows)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        audio = self.pool.batch(self.step, config.batch_rows).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             latents = self.model.latents(audio)
         latents = latents.float()
         scale_cost, quantized = latent_scale(latents), None
@@ -108,7 +116,7 @@ class CodecTrainer:
                 self.model.quantizer.replace_dead_codes(latents.detach())
             quantized = self.model.quantizer(latents)
             latents = quantized.latents
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             decoded = self.model.synthesise(latents)
         terms = self.loss(decoded.float(), audio, self.step, self.step / config.steps)
         terms["latent_scale"] = config.loss.latent_scale * scale_cost
@@ -146,7 +154,7 @@ class CodecTrainer:
         """Starts the codebooks from the latents of the batches just before this step."""
         steps = range(self.step - _KMEANS_BATCHES, self.step)
         batches = [self.pool.batch(max(step, 0), self.config.batch_rows) for step in steps]
-        latents = torch.cat([self.model.latents(audio) for audio in batches])
+        latents = torch.cat([self.model.latents(audio.to(self.device)) for audio in batches])
         self.model.quantizer.start_from(latents)
         for name, tensor in self.model.quantizer.state_dict().items():
             self.average[f"quantizer.{name}"].copy_(tensor)
@@ -166,7 +174,7 @@ class CodecTrainer:
     def restore(self, state: RunState) -> None:
         """Goes back to where `state` was taken."""
         self.model.load_state_dict(state.group("model"))
-        self.average = state.group("average")
+        self.average = {n: tensor.to(self.device) for n, tensor in state.group("average").items()}
         for name, optimizer in self.optimizers.items():
             packed = RunState(state.group(f"optimizer.{name}"), state.values["optimizers"][name])
             checkpointing.unpack_optimizer(optimizer, packed)
@@ -182,7 +190,7 @@ def train_codec(config: CodecTrainConfig, source: ClipSource | None = None) -> N
     """
     torch.set_num_threads(config.threads)
     folder = Path(config.run_folder)
-    saved = checkpointing.open_run(folder, config_table(config))
+    saved = checkpointing.open_run(folder, config_table(config), _FREE_KEYS)
     rate_hz = config.shape.sample_rate_hz
     trainer = CodecTrainer(config, source or music_source(config.pool.clip_seconds, rate_hz))
     if saved is not None:

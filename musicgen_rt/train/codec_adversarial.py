@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from musicgen_rt.errors import MusicgenRTError
+from musicgen_rt.model.musicgen import choose_device
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.checkpointing import STATE_FILE, RunState
 from musicgen_rt.train.codec_adversarial_config import DecoderTrainConfig
@@ -44,7 +45,7 @@ from musicgen_rt.train.run_loop import Pace, StopRequest, run_to_the_end, write_
 from musicgen_rt.train.running_average import RunningAverage
 
 # May differ between the parts of a run: where it runs and how often it is looked at.
-_FREE_KEYS = ("threads", "save_seconds", "report_steps")
+_FREE_KEYS = ("device", "threads", "save_seconds", "report_steps")
 _CLIP_NORM = 1.0
 
 
@@ -52,20 +53,25 @@ class DecoderTrainer:
     """The moving parts of a run; `step` counts finished steps. [one thread]"""
 
     def __init__(self, config: DecoderTrainConfig, codec: CodecModel, source: ClipSource) -> None:
-        """`codec` is what is tuned; only its decoder changes."""
+        """`codec` is what is tuned; only its decoder changes.
+
+        Raises ParameterError for a device that is not there.
+        """
         torch.manual_seed(config.seed)
         shape = codec.shape
         self.config, self.step = config, 0
-        self.model = codec.eval().requires_grad_(False)
+        self.device = choose_device(config.device)
+        self.model = codec.eval().requires_grad_(False).to(self.device)
         self.model.decoder.requires_grad_(True)
         self.average = RunningAverage(self._decoder(), config.optim.average_decay)
-        self.loss = CodecLoss(config.loss, shape.sample_rate_hz, shape.hop_samples)
+        self.loss = CodecLoss(config.loss, shape.sample_rate_hz, shape.hop_samples).to(self.device)
         # What a frame sounds like depends on as many frames on each side.
         self._context_frames = shape.kernel_samples // 2 + 1
         first_seed = config.seed * 1_000_000
         self.pool = CodedPool(config.pool, source, codec, self._context_frames, first_seed)
         samples = self.pool.segment_frames * shape.hop_samples
-        self.discriminator = Discriminator(config.discriminator, shape.sample_rate_hz, samples)
+        opponent = Discriminator(config.discriminator, shape.sample_rate_hz, samples)
+        self.discriminator = opponent.to(self.device)
         self.balancer = GradientBalancer()
         self.optimizers = make_optimizers(codec.decoder, config.optim)
         self.opponent = torch.optim.AdamW(
@@ -83,7 +89,7 @@ class DecoderTrainer:
         """Trains on one batch and returns its figures."""
         config = self.config
         self._set_learning_rates()
-        batch = self.pool.batch(self.step, config.batch_rows)
+        batch = self.pool.batch(self.step, config.batch_rows).to(self.device)
         decoded = self._synthesise(batch)
         # The losses' graph ends here: their gradients are balanced before they go on.
         output = decoded.detach().requires_grad_()
@@ -108,7 +114,7 @@ class DecoderTrainer:
         """How the probe's clips sound with the averaged weights; the guard is told."""
         averaged = copy.deepcopy(self.model)
         averaged.decoder.load_state_dict(self.average.tensors)
-        figures = self.probe.figures(averaged.decode)
+        figures = self.probe.figures(lambda codes: averaged.decode(codes.to(self.device)).cpu())
         if figures:
             self.guard.follow(figures["probe_si_sdr_db"])
             figures["strength"] = self.guard.strength
@@ -165,7 +171,7 @@ class DecoderTrainer:
     def _synthesise(self, batch: CodedBatch) -> Tensor:
         """The decoded audio [B, 1, T · hop] of a batch, without its context."""
         latents = self.model.quantizer.decode(batch.codes)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             audio = self.model.synthesise(latents)
         edge = self._context_frames * self.model.shape.hop_samples
         return audio[..., edge:-edge].float()
@@ -189,7 +195,7 @@ class DecoderTrainer:
         return terms
 
     def _judge(self, heard: Tensor) -> Judgement:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
             return self.discriminator(heard)
 
     def _learn_to_discriminate(self, loss: Tensor) -> None:
@@ -234,8 +240,8 @@ def train_decoder(config: DecoderTrainConfig, source: ClipSource | None = None) 
     folder = Path(config.run_folder)
     is_resumed = (folder / STATE_FILE).exists()
     codec = load_codec(folder if is_resumed else Path(config.start))
-    table = {k: v for k, v in config_table(config).items() if k not in _FREE_KEYS}
-    saved = checkpointing.open_run(folder, table | {"shape": asdict(codec.shape)})
+    table = config_table(config) | {"shape": asdict(codec.shape)}
+    saved = checkpointing.open_run(folder, table, _FREE_KEYS)
     rate_hz = codec.shape.sample_rate_hz
     source = source or music_source(config.pool.clip_seconds, rate_hz)
     trainer = DecoderTrainer(config, codec.model(), source)

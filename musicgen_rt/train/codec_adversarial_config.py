@@ -80,6 +80,7 @@ class DecoderTrainConfig:
     seed: int = 2
     batch_rows: int = 8
     bfloat16: bool = True
+    device: str = "cpu"
     threads: int = 2
     save_seconds: float = 120.0
     report_steps: int = 50
@@ -96,6 +97,7 @@ class DecoderTrainConfig:
         require_range("seed", self.seed, 1, 999)
         require_range("batch_rows", self.batch_rows, 1, 4096)
         require_range("threads", self.threads, 1, 256)
+        require_range("save_seconds", self.save_seconds, 0.0, 1e9)
         require_range("report_steps", self.report_steps, 1, 1_000_000)
         require_range("probe_steps", self.probe_steps, 1, 1_000_000)
         require_range("probe_clips", self.probe_clips, 0, 1000)

@@ -39,6 +39,10 @@ class CodedBatch:
     codes: Tensor
     audio: Tensor
 
+    def to(self, device: torch.device) -> CodedBatch:
+        """The same on a device."""
+        return CodedBatch(self.codes.to(device), self.audio.to(device))
+
 
 class CodedPool:
     """Clips of a moving window of seeds; what a step sees depends on the step alone."""
@@ -89,4 +93,5 @@ class CodedPool:
         gain_db = np.random.default_rng((self._first_seed, seed)).uniform(-range_db, range_db)
         gain = float(10 ** (gain_db / 20))
         audio = torch.from_numpy(to_float32(samples) * np.float32(gain))[None, None]
-        return CodedClip(self._codec.encode(audio)[0].numpy().astype(np.int16), samples, gain)
+        codes = self._codec.encode(audio.to(self._codec.device))[0].cpu().numpy()
+        return CodedClip(codes.astype(np.int16), samples, gain)

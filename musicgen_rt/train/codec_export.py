@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import EncodecConfig
 
-from musicgen_rt.train.checkpointing import write_atomically
 from musicgen_rt.train.codec_model import PAD_MODE, CodecModel, CodecShape
 from musicgen_rt.train.codec_saved import load_codec
+from musicgen_rt.train.whole_file import make_folder, whole_file, write_atomically
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -37,14 +36,15 @@ def export_codec(
     dtype: torch.dtype = torch.float32,
     identity_lstm: bool = True,
 ) -> None:
-    """Writes `config.json` and `model.safetensors`; each file appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes `config.json` and `model.safetensors`; each file appears whole or not at all.
+
+    Raises CheckpointError when they cannot be written.
+    """
+    make_folder(folder)
     tensors = codec_tensors(model, identity_lstm)
-    part = folder / (WEIGHTS_FILE + ".part")
     stored = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
-    save_file(stored, part, metadata={"format": "pt"})
-    part.chmod(0o644)  # safetensors makes files that only their owner can read
-    os.replace(part, folder / WEIGHTS_FILE)
+    with whole_file(folder / WEIGHTS_FILE) as part:
+        save_file(stored, part, metadata={"format": "pt"})
     table = codec_config_table(model.shape, dtype, identity_lstm)
     write_atomically(folder / CONFIG_FILE, json.dumps(table, indent=2, sort_keys=True) + "\n")
 

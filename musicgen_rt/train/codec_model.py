@@ -78,6 +78,11 @@ class CodecModel(nn.Module):
             shape.latent_channels, shape.codebooks, shape.codebook_size, codebook_decay
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def latents(self, audio: Tensor) -> Tensor:
         """Encodes audio [B, 1, N], N a multiple of the hop, to latents [B, D, T]."""
         if audio.shape[-1] % self.shape.hop_samples:

@@ -36,6 +36,11 @@ class CodecOptimConfig:
         if self.optimizer not in ("adamw", "muon"):
             raise ParameterError(f"optim.optimizer is {self.optimizer!r}; allowed: adamw, muon")
         require_range("optim.learning_rate", self.learning_rate, 1e-8, 1.0)
+        require_range("optim.muon_learning_rate", self.muon_learning_rate, 1e-8, 1.0)
+        require_range("optim.weight_decay", self.weight_decay, 0.0, 100.0)
+        require_range("optim.muon_weight_decay", self.muon_weight_decay, 0.0, 100.0)
+        require_range("optim.beta1", self.beta1, 0.0, 0.9999)
+        require_range("optim.beta2", self.beta2, 0.0, 0.999999)
         require_range("optim.warmup_steps", self.warmup_steps, 0, 1_000_000)
         require_range("optim.final_part", self.final_part, 0.0, 1.0)
         require_range("optim.average_decay", self.average_decay, 0.0, 0.99999)

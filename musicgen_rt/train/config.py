@@ -20,13 +20,17 @@ def read_config(path: Path, config_type: type[T]) -> T:
     Raises ParameterError for a file that is missing or not TOML, an unknown key, a missing
     key without a default, a value of the wrong type and whatever `__post_init__` refuses.
     """
+    return build_config(read_toml(path), config_type)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file. Raises ParameterError for one that is missing or not TOML."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ParameterError(f"cannot read the configuration {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of the TOML, or of its UTF-8
         raise ParameterError(f"{path} is not valid TOML: {error}") from error
-    return build_config(table, config_type)
 
 
 def build_config(table: dict[str, Any], config_type: type[T], where: str = "") -> T:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from musicgen_rt.train.config import require_range
 from musicgen_rt.train.music import captions, export, generate_clip
+from musicgen_rt.train.whole_file import write_atomically
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class DataConfig:
 
 
 def export_data(config: DataConfig, report: Callable[[str], None] = print) -> None:
-    """Writes the clips that are not there yet, each complete when its text file is."""
+    """Writes the clips that are not there yet, each complete when its text file is.
+
+    Raises AudioFileError or CheckpointError for what cannot be written.
+    """
     folder = Path(config.folder)
     for done in range(config.clips):
         seed = config.first_seed + done
@@ -40,5 +44,5 @@ def export_data(config: DataConfig, report: Callable[[str], None] = print) -> No
             stated = captions(clip.truth, seed, config.captions_per_clip, config.held_out_captions)
             # A caption may have lines of its own; here each is one.
             lines = [" ".join(caption.text.split()) for caption in stated]
-            texts.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+            write_atomically(texts, "".join(line + "\n" for line in lines))
         report(f"wrote {done + 1} of {config.clips} clips")

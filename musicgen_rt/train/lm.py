@@ -23,16 +23,18 @@ from musicgen_rt.train.config import config_table
 from musicgen_rt.train.lm_config import LMTrainConfig
 from musicgen_rt.train.lm_data import TextReading, WindowSampler
 from musicgen_rt.train.lm_foundation import Foundation, load_foundation
-from musicgen_rt.train.lm_objective import LMObjective, build_objective
+from musicgen_rt.train.lm_lessons import require_lessons
+from musicgen_rt.train.lm_objective import LMObjective, build_objective, keep_taught_heads
 from musicgen_rt.train.lm_optim import learning_rate_part, make_optimizers
 from musicgen_rt.train.lm_processes import Processes, open_processes
 from musicgen_rt.train.lm_records import ClipLibrary
 from musicgen_rt.train.lm_validation import Validation
+from musicgen_rt.train.metrics import append_metrics
 from musicgen_rt.train.run_loop import StopRequest
 from musicgen_rt.train.running_average import RunningAverage
 
 # May differ between the parts of a run: where it runs and how often it is looked at.
-_FREE_KEYS = ("device", "threads", "compile", "save_seconds")
+_FREE_KEYS = ("device", "threads", "compile", "save_seconds", "report_steps")
 
 
 class LMTrainer:
@@ -41,10 +43,18 @@ class LMTrainer:
     def __init__(self, config: LMTrainConfig, foundation: Foundation, processes: Processes) -> None:
         self.config, self.processes = config, processes
         self.step = 0
+        library = ClipLibrary(Path(config.data))
+        require_lessons(library, foundation.config.frame_conditioning, foundation.own)
         self.objective = build_objective(config, foundation).to(processes.device)
+        keep_taught_heads(self.objective, foundation, library)
+        if config.text_warmup_steps and self.objective.heads is None:
+            raise ParameterError(
+                f"text_warmup_steps is {config.text_warmup_steps} and nothing teaches a text: no "
+                f"clip of {config.data} has a tempo, or text_weight is 0; expected 0 steps"
+            )
         if config.compile:
             self.objective.model.decoder.compile()
-        self.sampler = make_sampler(config, foundation, self.objective, Path(config.data))
+        self.sampler = make_sampler(config, foundation, self.objective, library)
         self.optimizers = make_optimizers(self.objective, config.optim)
         self.average = RunningAverage(self.trained(), config.optim.average_decay)
         self._shared: nn.Module | None = None
@@ -136,14 +146,13 @@ def put_weights(into: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> No
 
 
 def make_sampler(
-    config: LMTrainConfig, foundation: Foundation, objective: LMObjective, folder: Path
+    config: LMTrainConfig, foundation: Foundation, objective: LMObjective, library: ClipLibrary
 ) -> WindowSampler:
-    """Windows of a folder of encoded clips. Raises ParameterError for codes of another codec."""
-    library = ClipLibrary(folder)
+    """Windows of encoded clips. Raises ParameterError for codes of another codec."""
     lm = foundation.config.lm
     if library.num_codebooks != lm.num_codebooks:
         raise ParameterError(
-            f"{folder} has codes of {library.num_codebooks} codebooks, the model has "
+            f"{library.folder} has codes of {library.num_codebooks} codebooks, the model has "
             f"{lm.num_codebooks}: encode with the model's own codec"
         )
     if config.batch.window_frames > lm.max_positions:
@@ -165,19 +174,22 @@ def train_lm(config: LMTrainConfig) -> None:
     """
     torch.set_num_threads(config.threads)
     folder = Path(config.run_folder)
-    table = {k: v for k, v in config_table(config).items() if k not in _FREE_KEYS}
+    table = config_table(config)
     with open_processes(config.device) as processes, StopRequest() as stop:
-        saved = processes.first_then_others(lambda: checkpointing.open_run(folder, table))
+        is_first = processes.is_first
+        saved = processes.first_then_others(
+            lambda: checkpointing.open_run(folder, table, _FREE_KEYS, writes=is_first)
+        )
         foundation = load_foundation(config)
         trainer = LMTrainer(config, foundation, processes)
         if saved is not None:
             trainer.restore(saved)
             _say(processes, f"resumed {folder} at step {trainer.step}")
         validation = None
-        if config.validation and processes.is_first:
+        if config.validation and is_first:
             held_out = replace(config, drop=replace(config.drop, **_NO_DROP))
-            place = Path(config.validation)
-            sampler = make_sampler(held_out, foundation, trainer.objective, place)
+            library = ClipLibrary(Path(config.validation))
+            sampler = make_sampler(held_out, foundation, trainer.objective, library)
             validation = Validation(sampler, config.validate_batches, processes.device)
         _loop(trainer, folder, validation, lambda: processes.any_of(stop.asked))
 
@@ -226,7 +238,7 @@ def _report(folder: Path, trainer: LMTrainer, rows: list[dict[str, float]], seco
 
 def _write(folder: Path, trainer: LMTrainer, row: Mapping[str, float]) -> None:
     rounded = {n: value if isinstance(value, int) else round(value, 5) for n, value in row.items()}
-    checkpointing.append_metrics(folder, rounded)
+    append_metrics(folder, rounded)
     text = " ".join(f"{name} {value:.4g}" for name, value in rounded.items() if name != "step")
     _say(trainer.processes, f"step {trainer.step}/{trainer.total_steps} {text}")
 

@@ -11,6 +11,7 @@ from musicgen_rt.train.lm_attributes import require_attributes
 from musicgen_rt.train.lm_joins import JoinConfig
 
 FULL, LORA, ADAPTER = "full", "lora", "adapter"
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class TextShape:
     def __post_init__(self) -> None:
         require_range("shape.text.d_model", self.d_model, 8, 4096)
         require_range("shape.text.layers", self.layers, 1, 64)
+        require_range("shape.text.heads", self.heads, 1, 256)
+        require_range("shape.text.head_dim", self.head_dim, 1, 1024)
+        require_range("shape.text.ffn_dim", self.ffn_dim, 1, 65_536)
         require_range("shape.text.dropout", self.dropout, 0.0, 0.9)
 
 
@@ -157,6 +161,8 @@ class LMOptimConfig:
         require_range("optim.learning_rate", self.learning_rate, 1e-8, 1.0)
         require_range("optim.muon_learning_rate", self.muon_learning_rate, 1e-8, 1.0)
         require_range("optim.weight_decay", self.weight_decay, 0.0, 100.0)
+        require_range("optim.beta1", self.beta1, 0.0, 0.9999)
+        require_range("optim.beta2", self.beta2, 0.0, 0.999999)
         require_range("optim.warmup_steps", self.warmup_steps, 0, 1_000_000)
         require_range("optim.final_part", self.final_part, 0.0, 1.0)
         require_range("optim.average_decay", self.average_decay, 0.0, 0.99999)
@@ -169,10 +175,17 @@ class LoraConfig:
 
     rank: int = 0
     scale: float = 1.0
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
+    targets: tuple[str, ...] = LORA_TARGETS
 
     def __post_init__(self) -> None:
         require_range("lora.rank", self.rank, 0, 1024)
+        for name in self.targets:
+            if name not in LORA_TARGETS:
+                raise ParameterError(
+                    f"lora.targets has {name!r}; allowed: {', '.join(LORA_TARGETS)}"
+                )
+        if self.rank and not self.targets:
+            raise ParameterError("lora.targets is empty: expected one matrix or more")
 
 
 @dataclass(frozen=True)
@@ -180,12 +193,13 @@ class LMTrainConfig:
     """A whole run.
 
     Without `start` a new model is made for the codec in `codec`; else `start` is a checkpoint to
-    fine-tune. `tune` is full, lora (frozen base, low-rank updates) or adapter (frozen base, frame
-    conditioners, and low-rank updates if lora.rank is not 0). `text_weight` is that of the text
-    encoder's attribute heads; 0 leaves them out. `text_warmup_steps` train the text encoder
-    alone; with `freezes_text` it and its heads then stay as they are, since the few texts of a
-    small batch of windows teach it less than they disturb it. A checkpoint's own text encoder
-    stays as it is unless `tunes_text`, and always with lora and adapter.
+    fine-tune, which keeps its own conditioners where `conditions` are left out. `tune` is full,
+    lora (frozen base, low-rank updates) or adapter (frozen base, frame conditioners, and low-rank
+    updates if lora.rank is not 0). `text_weight` is that of the text encoder's attribute heads; 0
+    leaves them out. `text_warmup_steps` train the text encoder alone; with `freezes_text` it and
+    its heads then stay as they are, since the few texts of a small batch of windows teach it less
+    than they disturb it. A checkpoint's own text encoder stays as it is unless `tunes_text`, and
+    always with lora and adapter.
     """
 
     run_folder: str
@@ -221,6 +235,8 @@ class LMTrainConfig:
         require_range("steps", self.steps, 1, 100_000_000)
         require_range("seed", self.seed, 0, 1_000_000)
         require_range("threads", self.threads, 1, 256)
+        require_range("max_positions", self.max_positions, 0, 1_000_000)
+        require_range("save_seconds", self.save_seconds, 0.0, 1e9)
         require_range("report_steps", self.report_steps, 1, 1_000_000)
         require_range("validate_steps", self.validate_steps, 1, 100_000_000)
         require_range("validate_batches", self.validate_batches, 1, 1_000_000)

@@ -109,8 +109,9 @@ class WindowSampler:
         for row, parts in enumerate(pieces):
             is_joined = len(parts) > 1
             has_everything = rng.random() >= drop.everything or is_joined
-            # No caption is true of all of a joined window.
-            has_text[row] = has_everything and rng.random() >= drop.text and not is_joined
+            # No caption is true of all of a joined window; a clip without one has the null text.
+            is_stated = not is_joined and bool(self._library.clips[parts[0].index].captions)
+            has_text[row] = has_everything and rng.random() >= drop.text and is_stated
             row_codes, read = read_pieces(self._library, parts)
             codes.append(row_codes)
             if not has_everything:

@@ -10,6 +10,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,14 +19,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from musicgen_rt.errors import ParameterError
+from musicgen_rt.errors import MusicgenRTError, ParameterError
 from musicgen_rt.model.codec_frames import ENCODER_LOOKAHEAD_FRAMES, FrameDecoder
 from musicgen_rt.model.hub import resolve
 from musicgen_rt.train import checkpointing
-from musicgen_rt.train.clip_sources import SourceClip, audio_pieces, generated, read_piece
+from musicgen_rt.train.clip_sources import (
+    SourceClip,
+    Tracked,
+    audio_pieces,
+    generated,
+    piece_name,
+    read_piece,
+)
 from musicgen_rt.train.config import config_table, require_range
 from musicgen_rt.train.lm_foundation import load_frame_decoder
-from musicgen_rt.train.lm_records import ClipRecord, write_shard
+from musicgen_rt.train.lm_records import ClipRecord, shard_names, write_shard
 from musicgen_rt.train.run_loop import StopRequest
 
 # What may differ between the runs that fill one folder.
@@ -37,7 +45,9 @@ class EncodeConfig:
     """What to encode into `folder`, with the codec in the folder `codec` (or a whole checkpoint).
 
     Without `audio` the generator makes `clips` clips from `first_seed` on; with it the files of
-    that folder are cut into pieces of `clip_seconds`, and `clips` 0 takes them all.
+    that folder are cut into pieces of `clip_seconds`, and `clips` 0 takes them all. Where nothing
+    beside a file says them, `tracks_beats` and `tracks_melody` listen for beats and for the
+    strongest pitch class.
     """
 
     folder: str
@@ -49,6 +59,7 @@ class EncodeConfig:
     captions_per_clip: int = 32
     held_out_captions: bool = False
     tracks_beats: bool = False
+    tracks_melody: bool = False
     clips_per_shard: int = 32
     workers: int = 2
     device: str = "cpu"
@@ -71,24 +82,30 @@ class ClipJob:
     path: Path | None = None
     start_seconds: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The clip's name, before there is a clip."""
+        if self.path is None:
+            return str(self.seed)
+        return piece_name(self.path, self.start_seconds)
+
 
 def encode_clips(config: EncodeConfig, report: Callable[[str], None] = print) -> None:
     """Writes the shards that are missing; a stop signal ends it after the present one.
 
-    Raises ParameterError if the folder was begun with another configuration.
+    A shard that is damaged, or of other files than those of now, is written anew. Raises
+    ParameterError if the folder was begun with another configuration, and what `encode_clip` does.
     """
     folder = Path(config.folder)
-    table = {k: v for k, v in config_table(config).items() if k not in _FREE_KEYS}
-    checkpointing.open_run(folder, table)
     jobs = clip_jobs(config)
+    checkpointing.open_run(folder, config_table(config), _FREE_KEYS)
     size = config.clips_per_shard
     shards = [jobs[first : first + size] for first in range(0, len(jobs), size)]
     done, seconds, began = 0, 0.0, time.monotonic()
     with StopRequest() as stop, _runner(config) as run:
         for index, shard in enumerate(shards):
             path = folder / f"shard-{index:05}.safetensors"
-            # The last shard of an earlier, smaller run may have been a part of this one.
-            if not _is_complete(path, len(shard)):
+            if shard_names(path) != [job.name for job in shard]:
                 write_shard(path, list(run(shard)))
                 seconds += len(shard) * config.clip_seconds
             done += len(shard)
@@ -110,15 +127,20 @@ def clip_jobs(config: EncodeConfig) -> list[ClipJob]:
 
 
 def encode_clip(job: ClipJob) -> ClipRecord:
-    """Makes a clip and encodes it. Its last frames, coded with silence in view, are left out."""
+    """Makes a clip and encodes it. Its last frames, coded with silence in view, are left out.
+
+    Raises AudioFileError or ParameterError for a file that cannot be used, with its name.
+    """
     config = job.config
     decoder = _decoder(config.codec, config.device)
     clip = _source(job, decoder)
     samples = torch.from_numpy(np.ascontiguousarray(clip.samples))
-    codes = decoder.encode(samples, ENCODER_LOOKAHEAD_FRAMES).cpu().numpy().astype(np.uint16)
-    truth = clip.frame_truth(
-        codes.shape[1], decoder.frame_rate_hz, tracks_beats=config.tracks_beats
-    )
+    try:
+        codes = decoder.encode(samples, ENCODER_LOOKAHEAD_FRAMES).cpu().numpy().astype(np.uint16)
+    except ParameterError as error:
+        raise ParameterError(f"{job.path or job.name}: {error}") from error
+    tracked = Tracked(config.tracks_beats, config.tracks_melody)
+    truth = clip.frame_truth(codes.shape[1], decoder.frame_rate_hz, tracked)
     return ClipRecord(clip.name, codes, truth, clip.captions, clip.facts)
 
 
@@ -145,15 +167,6 @@ def _decoder(codec: str, device: str) -> FrameDecoder:
     return load_frame_decoder(resolve(codec), torch.device(device))
 
 
-def _is_complete(path: Path, clips: int) -> bool:
-    if not path.exists():
-        return False
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        return file.get_slice("codes").get_shape()[0] == clips
-
-
 @contextmanager
 def _runner(config: EncodeConfig) -> Iterator[Callable[[list[ClipJob]], Iterator[ClipRecord]]]:
     """Runs jobs in order, in processes of their own or in this one."""
@@ -161,8 +174,14 @@ def _runner(config: EncodeConfig) -> Iterator[Callable[[list[ClipJob]], Iterator
         yield lambda jobs: map(encode_clip, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.workers, context, initializer=_start_worker) as pool:
-        yield lambda jobs: pool.map(encode_clip, jobs)
+    try:
+        with ProcessPoolExecutor(config.workers, context, initializer=_start_worker) as pool:
+            yield lambda jobs: pool.map(encode_clip, jobs)
+    except BrokenProcessPool as error:
+        raise MusicgenRTError(
+            f"one of {config.workers} worker processes died, for want of memory perhaps; set "
+            "workers lower, and the same command goes on from here"
+        ) from error
 
 
 def _start_worker() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from musicgen_rt.errors import CheckpointError
@@ -84,8 +85,11 @@ def export_run(
     if codec is not None:
         foundation = foundation.with_codec(codec)
     objective = build_objective(config, foundation)
+    average = state.group("average")
+    if not any(name.startswith("heads.") for name in average):
+        objective.heads = None  # its clips taught them nothing
     trained = {name: p for name, p in objective.named_parameters() if p.requires_grad}
-    put_weights(trained, state.group("average"))
+    put_weights(trained, average)
     if guidance is not None:
         foundation = guidance.given_to(foundation, run_folder)
     export_objective(objective, foundation, out, dtype, shard_bytes)
@@ -116,8 +120,10 @@ def export_objective(
         if out.exists():
             out.rmdir()
         partial.rename(out)
-    except OSError as error:
-        raise CheckpointError(f"{out}: cannot be written ({error.strerror})") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{out} cannot be written ({error}); make room or name another folder"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -148,10 +154,10 @@ def _write_weights(
 def _write_heads(folder: Path, heads: AttributeHeads | None, foundation: Foundation) -> None:
     if heads is not None:
         save_heads(folder, heads)
-    elif foundation.start is not None:
-        earlier = foundation.start / TEXT_ATTRIBUTES_WEIGHTS
-        if earlier.is_file():
-            shutil.copyfile(earlier, folder / TEXT_ATTRIBUTES_WEIGHTS)
+    elif foundation.start is not None and foundation.has_heads:
+        shutil.copyfile(
+            foundation.start / TEXT_ATTRIBUTES_WEIGHTS, folder / TEXT_ATTRIBUTES_WEIGHTS
+        )
 
 
 def _save_in_shards(

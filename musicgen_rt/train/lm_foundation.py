@@ -24,12 +24,15 @@ from musicgen_rt.model.codec_config import CodecConfig
 from musicgen_rt.model.codec_frames import FrameDecoder
 from musicgen_rt.model.config import FrameConditioningConfig, ModelConfig
 from musicgen_rt.model.hub import resolve
-from musicgen_rt.train.lm_config import LMTrainConfig, TextShape
+from musicgen_rt.model.text_attributes import TEXT_ATTRIBUTES_WEIGHTS
+from musicgen_rt.train.lm_config import ConditionShape, LMTrainConfig
+from musicgen_rt.train.lm_new_json import (
+    decoder_json,
+    generation_json,
+    preprocessor_json,
+    text_json,
+)
 
-# ByT5's bytes and special tokens need 384 rows.
-_BYTE_VOCAB = 384
-# A checkpoint's positions when nothing else is asked for; windows may be shorter.
-_DEFAULT_POSITIONS = 2048
 _COMPANIONS = (
     "generation_config.json", "preprocessor_config.json", "processor_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -42,13 +45,20 @@ class Foundation:
     """`config_json` is config.json as the export will have it, `config` what it says.
 
     `start` is the checkpoint to fine-tune, None for a new model; `codec` the codec's folder then,
-    or where another than the checkpoint's is exported.
+    or where another than the checkpoint's is exported. `own` are the conditioners that the
+    checkpoint has already.
     """
 
     config_json: dict[str, Any]
     config: ModelConfig
     start: Path | None
     codec: Path | None
+    own: FrameConditioningConfig | None = None
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether the checkpoint to fine-tune reads attributes off a prompt already."""
+        return self.start is not None and (self.start / TEXT_ATTRIBUTES_WEIGHTS).is_file()
 
     def tokenizer(self) -> Any:
         """The text encoder's tokenizer."""
@@ -94,15 +104,16 @@ class Foundation:
                     shutil.copyfile(self.start / name, folder / name)
             return
         ByT5Tokenizer().save_pretrained(folder)
-        _write_json(folder / "generation_config.json", _generation_json(self.config))
-        _write_json(folder / "preprocessor_config.json", _preprocessor_json(self.config))
+        _write_json(folder / "generation_config.json", generation_json(self.config))
+        _write_json(folder / "preprocessor_config.json", preprocessor_json(self.config))
 
 
 def load_foundation(config: LMTrainConfig) -> Foundation:
     """Reads the codec or checkpoint that a run names. Raises CheckpointError."""
     conditioning = config.conditions.to_model()
     if config.start:
-        return _from_checkpoint(resolve(config.start), conditioning)
+        is_left_out = config.conditions == ConditionShape()
+        return _from_checkpoint(resolve(config.start), conditioning, is_left_out)
     folder = Path(config.codec)
     codec_json = _codec_json(folder)
     table: dict[str, Any] = {
@@ -110,9 +121,9 @@ def load_foundation(config: LMTrainConfig) -> Foundation:
         "model_type": "musicgen",
         "is_encoder_decoder": True,
         "dtype": "float32",
-        "text_encoder": _text_json(config.shape.text),
+        "text_encoder": text_json(config.shape.text),
         "audio_encoder": codec_json,
-        "decoder": _decoder_json(config, CodecConfig.from_json(codec_json)),
+        "decoder": decoder_json(config, CodecConfig.from_json(codec_json)),
     }
     if conditioning is not None:
         table["frame_conditioning"] = conditioning.to_json()
@@ -134,11 +145,18 @@ def load_frame_decoder(folder: Path, device: torch.device) -> FrameDecoder:
         return FrameDecoder(codec.to(device), checkpoint.config.channels)
 
 
-def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None) -> Foundation:
-    """A checkpoint with the run's conditioners: its own if it has any, and attributes added."""
+def _from_checkpoint(
+    folder: Path, conditioning: FrameConditioningConfig | None, is_left_out: bool
+) -> Foundation:
+    """A checkpoint with the run's conditioners: its own if it has any, and attributes added.
+
+    Where the run leaves out which (`is_left_out`) they are its own alone.
+    """
     table = _read_json(folder / "config.json")
     with Checkpoint.open(folder) as checkpoint:
         own = checkpoint.config.frame_conditioning
+    if own is not None and is_left_out:
+        conditioning = own
     if own is not None and conditioning is not None:
         # What guidance tells the unconditional row is not trained.
         conditioning = replace(
@@ -158,7 +176,7 @@ def _from_checkpoint(folder: Path, conditioning: FrameConditioningConfig | None)
         for key in ("generation", "preprocessor")
         if (folder / f"{key}_config.json").is_file()
     }
-    return Foundation(table, ModelConfig.from_json(table, **companions), folder, None)
+    return Foundation(table, ModelConfig.from_json(table, **companions), folder, None, own)
 
 
 def _extends(asked: FrameConditioningConfig | None, own: FrameConditioningConfig) -> bool:
@@ -184,67 +202,6 @@ def _codec_file(folder: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise CheckpointError(f"{folder / WEIGHTS} cannot be read ({error})") from error
-
-
-def _decoder_json(config: LMTrainConfig, codec: CodecConfig) -> dict[str, Any]:
-    shape, special = config.shape, codec.codebook_size
-    positions = config.max_positions or max(_DEFAULT_POSITIONS, config.batch.window_frames)
-    return {
-        "model_type": "musicgen_decoder",
-        "vocab_size": codec.codebook_size,
-        "pad_token_id": special,
-        "bos_token_id": special,
-        "num_codebooks": codec.num_codebooks,
-        "audio_channels": 1,
-        "hidden_size": shape.d_model,
-        "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads,
-        "ffn_dim": shape.ffn_dim,
-        "max_position_embeddings": positions,
-        "activation_function": "gelu",
-        "scale_embedding": False,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "activation_dropout": 0.0,
-    }
-
-
-def _text_json(shape: TextShape) -> dict[str, Any]:
-    return {
-        "model_type": "t5",
-        "vocab_size": _BYTE_VOCAB,
-        "d_model": shape.d_model,
-        "d_kv": shape.head_dim,
-        "d_ff": shape.ffn_dim,
-        "num_layers": shape.layers,
-        "num_heads": shape.heads,
-        "dropout_rate": shape.dropout,
-        "feed_forward_proj": "relu",
-    }
-
-
-def _generation_json(config: ModelConfig) -> dict[str, Any]:
-    special = config.lm.pad_token
-    return {
-        "bos_token_id": special,
-        "decoder_start_token_id": special,
-        "pad_token_id": special,
-        "do_sample": True,
-        "guidance_scale": 3.0,
-        "max_length": config.window_frames,
-    }
-
-
-def _preprocessor_json(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "feature_extractor_type": "EncodecFeatureExtractor",
-        "processor_class": "MusicgenProcessor",
-        "feature_size": config.channels,
-        "sampling_rate": config.sampling_rate_hz,
-        "padding_side": "left",
-        "padding_value": 0.0,
-        "return_attention_mask": True,
-    }
 
 
 def _read_json(path: Path) -> dict[str, Any]:

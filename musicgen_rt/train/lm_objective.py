@@ -8,18 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from musicgen_rt.model.checkpoint import Checkpoint
-from musicgen_rt.model.text_attributes import (
-    TEXT_ATTRIBUTES_WEIGHTS,
-    AttributeHeads,
-    load_heads,
-)
+from musicgen_rt.model.text_attributes import AttributeHeads, load_heads
 from musicgen_rt.train.lm_config import ADAPTER, FULL, LMTrainConfig
 from musicgen_rt.train.lm_data import TextBatch, WindowBatch
 from musicgen_rt.train.lm_foundation import Foundation
 from musicgen_rt.train.lm_loss import codebook_losses, shifted, valid_targets
 from musicgen_rt.train.lm_model import TrainableLM
+from musicgen_rt.train.lm_records import ClipLibrary
 from musicgen_rt.train.lora import add_lora
-from musicgen_rt.train.text_encoder import attribute_losses, generator_names
+from musicgen_rt.train.text_encoder import attribute_losses, generator_names, taught_attributes
 
 # What is added up to the loss; other terms are figures to look at.
 _TEXT_TERMS = ("text_style", "text_key", "text_bpm", "text_roles")
@@ -85,11 +82,32 @@ def build_objective(config: LMTrainConfig, foundation: Foundation) -> LMObjectiv
         heads = AttributeHeads(foundation.config.text_d_model, generator_names())
     if foundation.start is not None:
         _load_start(model, foundation)
-        if heads is not None and (foundation.start / TEXT_ATTRIBUTES_WEIGHTS).exists():
+        if heads is not None and foundation.has_heads:
             heads = load_heads(foundation.start).requires_grad_(True)
         _freeze(model, config)
     dtype = torch.bfloat16 if config.bfloat16 else torch.float32
     return LMObjective(model, heads, config.text_weight, dtype, freezes_text=config.freezes_text)
+
+
+@torch.no_grad()
+def keep_taught_heads(objective: LMObjective, foundation: Foundation, library: ClipLibrary) -> None:
+    """Leaves out heads that the clips cannot teach; a start's own ones are then exported as is.
+
+    A head that nobody taught would stay as it was drawn, and a player would believe what it reads
+    into a prompt. Without any tempo there are none; others are made to know nothing, and stay so.
+    """
+    heads = objective.heads
+    if heads is None:
+        return
+    taught = taught_attributes(library.clips, heads.names)
+    if "bpm" not in taught:
+        objective.heads = None
+    elif not foundation.has_heads:
+        roles = torch.tensor([role not in taught for role in heads.names.roles])
+        for name, output in heads.outputs.items():
+            untaught = roles if name == "roles" else torch.tensor(name not in taught)
+            for parameter in output.parameters():
+                parameter[untaught.expand(len(parameter)).to(parameter.device)] = 0.0
 
 
 def _load_start(model: TrainableLM, foundation: Foundation) -> None:

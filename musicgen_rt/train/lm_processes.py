@@ -37,7 +37,10 @@ class Processes:
         """
         if self.count == 1:
             return module
-        return DistributedDataParallel(module, find_unused_parameters=rests_in_part)
+        # Buffers never change: there is nothing to send at each step.
+        return DistributedDataParallel(
+            module, find_unused_parameters=rests_in_part, broadcast_buffers=False
+        )
 
     def first_then_others(self, work: Callable[[], T]) -> T:
         """Process 0 does some work with files before the others do it too."""
@@ -57,16 +60,28 @@ class Processes:
         return bool(total > 0)
 
 
+def own_device(device: str, local_rank: str) -> torch.device:
+    """The device of one process among several of a machine: of CUDA's the one of its number.
+
+    A device that was named with its number is that one. Raises ParameterError if there is none.
+    """
+    place = choose_device(device)
+    if place == torch.device("cuda"):
+        return choose_device(f"cuda:{local_rank}")
+    return place
+
+
 @contextmanager
 def open_processes(device: str) -> Iterator[Processes]:
-    """Joins torchrun's group when WORLD_SIZE says there is one; `device` cuda is then one each."""
+    """Joins torchrun's group when WORLD_SIZE says there is one, each with a device of its own.
+
+    Raises ParameterError for a device that is not there.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(0, 1, choose_device(device))
         return
-    if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    place = choose_device(device)
+    place = own_device(device, os.environ.get("LOCAL_RANK", "0"))
     if place.type == "cuda":
         torch.cuda.set_device(place)
     distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")

@@ -7,7 +7,6 @@ map, so that a data set may be larger than memory.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from musicgen_rt.errors import CheckpointError, ParameterError
+from musicgen_rt.train.whole_file import whole_file
 
 ROLES = ("drums", "bass", "pad", "keys", "lead")
 OFF, ON, ROLE_UNKNOWN = 0, 1, 2
@@ -84,7 +84,10 @@ class ClipRecord:
 
 
 def write_shard(path: Path, records: Sequence[ClipRecord]) -> None:
-    """Writes clips, shorter ones padded at their end; the file appears whole or not at all."""
+    """Writes clips, shorter ones padded at their end; the file appears whole or not at all.
+
+    Raises CheckpointError when it cannot be written.
+    """
     longest = max(record.codes.shape[1] for record in records)
     names = ("codes", *vars(records[0].truth))
     arrays = {}
@@ -102,9 +105,18 @@ def write_shard(path: Path, records: Sequence[ClipRecord]) -> None:
         }
         for record in records
     ]
-    part = path.with_name(path.name + ".part")
-    save_file(arrays, part, metadata={_METADATA_KEY: json.dumps(clips)})
-    os.replace(part, path)
+    with whole_file(path) as part:
+        save_file(arrays, part, metadata={_METADATA_KEY: json.dumps(clips)})
+
+
+def shard_names(path: Path) -> list[str]:
+    """The names of a shard's clips, in order; none if there is no shard, or a damaged one."""
+    try:
+        with safe_open(path, framework="np") as file:
+            clips = json.loads((file.metadata() or {})[_METADATA_KEY])
+        return [str(clip["name"]) for clip in clips]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return []
 
 
 @dataclass(frozen=True)

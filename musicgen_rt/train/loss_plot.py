@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from musicgen_rt.errors import CheckpointError
-from musicgen_rt.train.checkpointing import METRICS_FILE, write_atomically
+from musicgen_rt.train.metrics import METRICS_FILE, read_metrics
+from musicgen_rt.train.whole_file import make_folder, write_atomically
 
 _WIDTH, _HEIGHT, _MARGIN = 900, 480, 60
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8a5cc2", "#c7861b", "#4a4a4a", "#0b8f8f", "#a83279")
@@ -18,25 +18,27 @@ Curve = list[tuple[float, float]]
 
 def plot_run(run_folder: Path, out: Path, names: Sequence[str]) -> None:
     """Draws the named metrics over steps. Raises CheckpointError if none of them was recorded."""
-    path = run_folder / METRICS_FILE
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as metrics: {error}") from error
+    rows = read_metrics(run_folder)
     curves = {
-        name: [(float(row["step"]), float(row[name])) for row in rows if name in row]
+        name: [
+            (float(row["step"]), float(row[name]))
+            for row in rows
+            if math.isfinite(row.get(name, math.nan))
+        ]
         for name in names
     }
     curves = {name: curve for name, curve in curves.items() if curve}
     if not curves:
         found = sorted({name for row in rows for name in row})
+        path = run_folder / METRICS_FILE
         raise CheckpointError(f"{path} has none of {list(names)}; it has {', '.join(found)}")
+    make_folder(out.parent)
     write_atomically(out, draw(curves))
 
 
 def draw(curves: dict[str, Curve]) -> str:
     """An SVG of curves of finite points (step, value)."""
-    points = [p for curve in curves.values() for p in curve if math.isfinite(p[1])]
+    points = [point for curve in curves.values() for point in curve]
     low_x, high_x = min(x for x, _ in points), max(x for x, _ in points)
     low_y, high_y = min(y for _, y in points), max(y for _, y in points)
 
@@ -63,9 +65,7 @@ def draw(curves: dict[str, Curve]) -> str:
         parts.append(f'<text x="{x - 12:.1f}" y="{_HEIGHT - _MARGIN + 18}">{value_x:.0f}</text>')
     for index, (name, curve) in enumerate(curves.items()):
         colour = _COLOURS[index % len(_COLOURS)]
-        line = " ".join(
-            f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in curve if math.isfinite(p[1]))
-        )
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in curve))
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}"/>')
         parts.append(
             f'<text x="{_WIDTH - _MARGIN - 180}" y="{_MARGIN + 16 * index}" fill="{colour}">'

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from musicgen_rt.train import checkpointing
 from musicgen_rt.train.checkpointing import RunState
+from musicgen_rt.train.metrics import append_metrics
 
 
 class Trainer(Protocol):
@@ -84,6 +85,6 @@ def means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def write_figures(folder: Path, step: int, steps: int, figures: Mapping[str, float]) -> None:
     """Adds a line of figures to the run's metrics and prints it."""
     rounded = {name: round(value, 5) for name, value in figures.items()}
-    checkpointing.append_metrics(folder, {"step": step, **rounded})
+    append_metrics(folder, {"step": step, **rounded})
     text = " ".join(f"{name} {value:.4g}" for name, value in rounded.items())
     print(f"step {step}/{steps} {text}", flush=True)

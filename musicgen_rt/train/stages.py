@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,21 @@ from musicgen_rt.train.codec_adversarial import train_decoder
 from musicgen_rt.train.codec_adversarial_config import DecoderTrainConfig
 from musicgen_rt.train.codec_export import export_codec
 from musicgen_rt.train.codec_saved import is_codec_run, load_codec
-from musicgen_rt.train.config import build_config, require_range
+from musicgen_rt.train.config import build_config, read_toml, require_range
 from musicgen_rt.train.data_export import DataConfig, export_data
 from musicgen_rt.train.lm import train_lm
 from musicgen_rt.train.lm_config import ADAPTER, LMTrainConfig
 from musicgen_rt.train.lm_encode import EncodeConfig, encode_clips
 from musicgen_rt.train.lm_export import GuidanceShape, export_run
 from musicgen_rt.train.loss_plot import plot_run
+
+# That of Copet et al. 2023, "Simple and Controllable Music Generation".
+_TUNING_RATE = 1e-4
+# The metrics that tell how a run of a language model went, and one of a codec.
+_LOSSES = {
+    False: ("loss", "validation_loss", "validation_free_loss"),
+    True: ("waveform_mse", "waveform_l1", "log_mel", "mel", "commitment"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class ExportConfig:
     at most that size, `codec` is an exported codec whose decoder was tuned since, and
     `unconditional_clock` and `negative_attributes` are for those with frame conditioners, see
     `FrameConditioningConfig`. `identity_lstm` is for codecs, see `codec_export`. `plot` is an SVG
-    file to draw the metrics `curves` into.
+    file to draw the metrics `curves` into; none are the losses.
     """
 
     run: str
@@ -46,7 +54,7 @@ class ExportConfig:
     codec: str = ""
     identity_lstm: bool = True
     plot: str = ""
-    curves: tuple[str, ...] = ("loss", "validation_loss", "validation_free_loss")
+    curves: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -57,19 +65,24 @@ class ExportConfig:
 
 
 def run_stage(stage: str, config_file: Path, table_name: str | None) -> None:
-    """Runs a stage from the table of its name (or `table_name`), or from the whole file."""
+    """Runs a stage from the table of its name (or `table_name`), or from the whole file.
+
+    Raises ParameterError for a bad configuration, or if torchrun started several processes for a
+    stage that is made for one.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count != "1" and stage not in _SHARED_STAGES:
+        raise ParameterError(
+            f"torchrun started {count} processes for {stage!r}, which runs in one; it can start "
+            f"several of {', '.join(_SHARED_STAGES)}"
+        )
     table, where = _read_table(config_file, table_name or stage, is_named=table_name is not None)
     _STAGES[stage](table, where)
 
 
 def _read_table(path: Path, name: str, *, is_named: bool) -> tuple[dict[str, Any], str]:
     """A table of the file with the prefix for errors; the file itself if it has none."""
-    try:
-        whole = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"cannot read the configuration {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ParameterError(f"{path} is not valid TOML: {error}") from error
+    whole = read_toml(path)
     table = whole.get(name)
     if isinstance(table, dict):
         return table, f"{name}."
@@ -95,17 +108,36 @@ def _decoder(table: dict[str, Any], where: str) -> None:
 
 
 def _lm(table: dict[str, Any], where: str) -> None:
-    train_lm(build_config(table, LMTrainConfig, where))
+    train_lm(build_config(with_tuning_rates(table), LMTrainConfig, where))
 
 
 def _adapter(table: dict[str, Any], where: str) -> None:
-    train_lm(build_config({"tune": ADAPTER, **table}, LMTrainConfig, where))
+    told = with_tuning_rates({"tune": ADAPTER, **table})
+    train_lm(build_config(told, LMTrainConfig, where))
+
+
+def with_tuning_rates(table: dict[str, Any]) -> dict[str, Any]:
+    """The table of a run with AdamW at MusicGen's own rate, if it tunes and names no optimiser.
+
+    The defaults are for a new model, and would undo what a checkpoint has learned. What an adapter
+    adds is new: its rate stays.
+    """
+    optim = table.get("optim", {})
+    if not table.get("start") or not isinstance(optim, dict):
+        return table
+    if {"optimizer", "muon_learning_rate"} & optim.keys():
+        return table
+    rate = {} if table.get("tune") == ADAPTER else {"learning_rate": _TUNING_RATE}
+    return {**table, "optim": {"optimizer": "adamw", **rate, **optim}}
 
 
 def _export(table: dict[str, Any], where: str) -> None:
     config = build_config(table, ExportConfig, where)
     run, out, dtype = Path(config.run), Path(config.out), getattr(torch, DTYPES[config.dtype])
-    if is_codec_run(run):
+    is_codec = is_codec_run(run)
+    if config.plot:
+        plot_run(run, Path(config.plot), config.curves or _LOSSES[is_codec])
+    if is_codec:
         saved = load_codec(run)
         export_codec(saved.model(), out, dtype, config.identity_lstm)
         step = saved.state.values["step"]
@@ -116,10 +148,10 @@ def _export(table: dict[str, Any], where: str) -> None:
         guidance = GuidanceShape(config.unconditional_clock, config.negative_attributes)
         step = export_run(run, out, dtype, shard_bytes, guidance, codec)
     print(f"wrote {out} from step {step}")
-    if config.plot:
-        plot_run(run, Path(config.plot), config.curves)
 
 
+# What several processes of torchrun may share.
+_SHARED_STAGES = ("lm", "adapter")
 _STAGES: dict[str, Callable[[dict[str, Any], str], None]] = {
     "data": _data,
     "encode": _encode,

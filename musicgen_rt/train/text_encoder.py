@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForTextEncoding
 
 from musicgen_rt.model.text_attributes import AttributeHeads, AttributeNames
-from musicgen_rt.train.lm_records import ROLES, StatedCaption
+from musicgen_rt.train.lm_records import ROLES, ClipEntry, StatedCaption
 from musicgen_rt.train.music.styles import STYLES
 from musicgen_rt.train.music.theory import MODES, PITCH_CLASS_NAMES
 
@@ -91,6 +91,17 @@ def attribute_targets(
         values.setdefault("roles", []).append(places)
         values.setdefault("roles_weight", []).append(list(map(_weight, places, stated)))
     return AttributeTargets(**{name: torch.tensor(rows) for name, rows in values.items()})
+
+
+def taught_attributes(clips: Iterable[ClipEntry], names: AttributeNames) -> set[str]:
+    """What some clip has a target for: of `style`, `key`, `bpm` and the roles."""
+    taught: set[str] = set()
+    for clip in clips:
+        for stated in ({}, *(caption.facts for caption in clip.captions)):
+            known = {**clip.facts, **stated}
+            taught |= {kind for kind, allowed in _classes(names) if known.get(kind) in allowed}
+            taught |= {role for role in names.roles if known.get(role) is not None}
+    return taught
 
 
 def _classes(names: AttributeNames) -> tuple[tuple[str, Sequence[Any]], ...]:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     train_codec(make_config(tmp_path, steps=6), tone)
     with pytest.raises(ParameterError, match="steps"):
         train_codec(make_config(tmp_path, steps=7), tone)
+
+
+def test_a_run_goes_on_with_more_threads_on_a_device_that_is_there(tmp_path: Path) -> None:
+    config = make_config(tmp_path, steps=6)
+    train_codec(config, stop_at(1_000_004))
+    train_codec(replace(config, threads=2, save_seconds=9.0, report_steps=1), tone)
+    assert checkpointing.load_state(tmp_path).values["step"] == 6
+    absent = replace(config, device="cuda:99")
+    with pytest.raises(ParameterError, match=r"'cuda:99' is not there: this machine has cpu"):
+        train_codec(absent, tone)
 
 
 def test_a_number_that_is_none_stops_the_run(tmp_path: Path) -> None:

@@ -76,6 +76,13 @@ steps = 1
 threads = 1
 batch = {{ rows = 2, window_frames = 40 }}
 """
+BAD_PLOT = """
+[bad-plot]
+run = "{0}/lm-run"
+out = "{0}/again"
+plot = "{0}/never.svg"
+curves = ["taste"]
+"""
 
 
 def run(stage: str, config: Path, table: str | None = None) -> int:
@@ -102,6 +109,32 @@ def test_from_generated_music_to_a_model_that_plays(tmp_path: Path) -> None:
     loaded = MusicGen.load(str(tmp_path / "model"), device="cpu")
     assert loaded.config.lm.num_codebooks == 4 and loaded.conditioner is not None
     assert (tmp_path / "loss.svg").read_text().count("<polyline") == 1
+    # A picture of what was not measured is refused before anything is written.
+    with config.open("a", encoding="utf-8") as file:
+        file.write(BAD_PLOT.format(tmp_path))
+    assert run("export", config, "bad-plot") == 1
+    assert not (tmp_path / "again").exists()
+
+
+LORA = """
+[lm]
+run_folder = "run"
+data = "clips"
+start = "model"
+steps = 1
+lora = { rank = 2, targets = ["qproj"] }
+"""
+
+
+def test_a_stage_for_one_process_is_not_run_by_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "pocket.toml"
+    config.write_text(CONFIG.format(tmp_path), encoding="utf-8")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert run("codec", config) == 2
+    assert "2 processes for 'codec', which runs in one" in capsys.readouterr().err
+    assert not (tmp_path / "codec-run").exists()
 
 
 def test_faults_take_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,8 +144,10 @@ def test_faults_take_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("[lm]\nstep = 3\n", None, "unknown key lm.step"),
         ("[lm]\n", "other", "has no table [other]"),
         ("x = \n", None, "not valid TOML"),
+        ("[lm]\nrun_folder = '\u00e9'\n", None, "not valid TOML"),
+        (LORA, None, "lora.targets has 'qproj'; allowed: q_proj"),
     ]:
-        config.write_text(text, encoding="utf-8")
+        config.write_text(text, encoding="latin-1")
         assert run("lm", config, table) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1

@@ -23,6 +23,7 @@ from musicgen_rt.train.lm_foundation import load_foundation
 from musicgen_rt.train.lm_objective import build_objective
 from musicgen_rt.train.lm_processes import Processes
 from tests.live.reference import Reference
+from tests.train.full_disk import largest_file
 from tests.train.lm_tiny import tiny_run, write_clips
 
 TEXT = "house, 110 bpm"
@@ -115,6 +116,16 @@ def test_weights_in_shards_are_the_same_weights(tmp_path: Path) -> None:
     )
 
 
+def test_a_full_disk_leaves_no_half_of_a_checkpoint(tmp_path: Path) -> None:
+    train_lm(tiny_run(tmp_path, conditions=NONE, optim=QUICK))
+    there = set(tmp_path.iterdir())
+    # The small files fit, the weights do not.
+    with largest_file(20_000), pytest.raises(CheckpointError, match=r"out cannot be .*make room"):
+        export_run(tmp_path / "run", tmp_path / "out")
+    assert set(tmp_path.iterdir()) == there
+    assert export_run(tmp_path / "run", tmp_path / "out") == 6
+
+
 def test_low_rank_updates_are_merged(tiny_text: Path, tmp_path: Path) -> None:
     config = tiny_run(
         tmp_path,
@@ -188,5 +199,8 @@ def test_an_adapter_is_exported_onto_its_untouched_base(tiny_text: Path, tmp_pat
     assert widened.config.frame_conditioning == replace(
         shared, unconditional_clock=0.25, negative_attributes=("drums",)
     )
+    # Who names none goes on with those that are there.
+    kept = load_foundation(replace(config, start=str(tmp_path / "widened")))
+    assert kept.config.frame_conditioning == widened.config.frame_conditioning
     with pytest.raises(CheckpointError, match="what attributes you want to add"):
         load_foundation(replace(again, conditions=ConditionShape(attributes=("drums",))))

@@ -28,7 +28,7 @@ from musicgen_rt.train.lm_config import (
     LoraConfig,
 )
 from musicgen_rt.train.lm_foundation import load_foundation
-from musicgen_rt.train.lm_processes import Processes
+from musicgen_rt.train.lm_processes import Processes, own_device
 from tests.train.lm_tiny import tiny_run, write_clips
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -218,6 +218,17 @@ def test_an_adapter_starts_as_its_base_and_learns(tiny_text: Path, tmp_path: Pat
     trainer = trainer_of(config)
     losses = [trainer.run_step()["loss"] for _ in range(30)]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for device in ("cuda", "auto"):
+        assert own_device(device, "1") == torch.device("cuda", 1)
+    assert own_device("cuda:0", "1") == torch.device("cuda", 0)
+    assert own_device("cpu", "1") == torch.device("cpu")
+    with pytest.raises(ParameterError, match="'cuda:2' is not there"):
+        own_device("cuda", "2")
 
 
 # Both import torch anew, which takes a while on a busy machine.

@@ -58,8 +58,8 @@ def frame_labels(
     times: Times = start_seconds + offsets / frame_rate_hz
     beats = truth.grid.beats(times)
     return FrameLabels(
-        bar_phase=_phase(beats / truth.beats_per_bar),
-        beat_phase=_phase(beats),
+        bar_phase=phase_of_turns(beats / truth.beats_per_bar),
+        beat_phase=phase_of_turns(beats),
         bpm=truth.grid.bpm(times).astype(np.float32),
         beats_per_bar=np.full(frames, truth.beats_per_bar, dtype=np.int64),
         lead_pitch_class=_pitch_classes(truth.lead_notes, times),
@@ -71,7 +71,7 @@ def frame_labels(
     )
 
 
-def _phase(turns: Times) -> Floats:
+def phase_of_turns(turns: Times) -> Floats:
     """The fraction of each turn, 0 <= phase < 1, [T]; a hair before a turn counts as the turn."""
     phase = np.mod(turns + 1e-9, 1.0).astype(np.float32)
     return np.where(phase >= 1.0, np.float32(0.0), phase)
