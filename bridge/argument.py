@@ -265,6 +265,8 @@ WHEN_WORDS = ("now", "beat", "bar")
 def _whole_number(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 4:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, float) or not math.isfinite(value):
         return None
     return int(value) if value == int(value) else None

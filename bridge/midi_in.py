@@ -2,8 +2,9 @@
 
 A note is let go when its device vanishes, when a device that sends active sensing falls silent for
 300 ms (MIDI 1.0: a receiver turns its voices off then), when all notes or sounds are turned off
-(controllers 123, 120) or the system is reset, and at panic. While the sustain pedal is down
-(controller 64, unless it is bound to something else) notes are held for the keys let go.
+(controllers 123, 120) or the system is reset, after a flood of which messages were dropped, and at
+panic. While the sustain pedal is down (controller 64, unless it is bound to something else) notes
+are held for the keys let go.
 """
 
 from __future__ import annotations
@@ -84,6 +85,8 @@ class MidiIn:
         self._ports: dict[str, _Port] = {}
         self._loop = asyncio.get_running_loop()
         self._waiting = 0
+        # Inputs of which messages were dropped: a note off may have been among them.
+        self._drowned: set[str] = set()
         self._has_gathered = False
         self.dropped = 0
         self._openers = MidiPorts(
@@ -218,6 +221,7 @@ class MidiIn:
             return
         if self._waiting >= MAX_WAITING:
             self.dropped += 1
+            self._drowned.add(name)
             return
         self._waiting += 1
         self._call(self._take, name, tuple(data))
@@ -225,6 +229,10 @@ class MidiIn:
     def _take(self, name: str, data: Sequence[int]) -> None:
         self._waiting -= 1
         self.handle(name, data)
+        while self._drowned and not self._waiting:
+            port = self._ports.get(self._drowned.pop())
+            if port is not None:
+                self._release(port)
 
     def _opened(self, name: str) -> None:
         self._call(self._add, name)

@@ -15,7 +15,7 @@ class InternalClock(ClockSource):
     def __init__(self) -> None:
         self._taps = TapRow()
 
-    def tempo(self, bpm: float) -> float:
+    def tempo(self, bpm: float, at_ns: int) -> float:
         self._taps.clear()
         return bpm
 

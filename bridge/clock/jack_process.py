@@ -22,13 +22,15 @@ from statistics import median
 from typing import Any
 
 from bridge.clock.jack_latency import playback_latency_frames
-from bridge.clock.jack_timebase import Timebase, beat_of
+from bridge.clock.jack_timebase import BBT, Found, Timebase, beat_of
 from bridge.clock.midi_lead import Lead, TickWriter
 
 CLIENT_NAME = "musicgen-rt-clock"
 
 _TURN_SECONDS = 0.01
 _LATENCY_SECONDS = 1.0
+# A master that JACK has not asked for so long while the transport rolls is none any more.
+_UNASKED_SECONDS = 1.0
 _LOOKS = 3
 _FEWEST_LOOKS, _MOST_LOOKS = 3, 5
 _WRAP = 1 << 32
@@ -51,6 +53,9 @@ class JackClock:
         self._latency_asked = 0.0
         self._timebase = Timebase(args.bpm, args.beats_per_bar) if args.timebase else None
         self._is_master = False
+        self._calls, self._asked_at = 0, 0.0
+        # What another master has said last, and at which frame of the transport.
+        self._theirs: tuple[int, Found] | None = None
         self._rate_hz = int(self._client.samplerate)
         self._apart: deque[int] = deque(maxlen=_MOST_LOOKS)
         if self._in is not None or self._out is not None:
@@ -104,9 +109,16 @@ class JackClock:
             return
         state, position, cycle_frame = seen
         is_rolling = self._is_rolling(state == self._jack.ROLLING, position, cycle_frame)
+        self._is_master = self._is_still_master(position, is_rolling)
         self._take_timebase(position)
         rate_hz = int(position.frame_rate) or self._rate_hz
         found = beat_of(position, self._timebase, rate_hz)
+        if self._is_master and self._timebase is not None and not is_rolling:
+            # JACK asks for no tempo while it stands.
+            found = self._timebase.found_at(int(position.frame), rate_hz)
+        is_theirs = bool(position.valid & BBT) and not self._is_master
+        if found is not None and is_theirs:
+            self._theirs = (int(position.frame), found)
         if found is None:
             _say({"type": "transport", "is_rolling": is_rolling, "beat": None})
             return
@@ -123,6 +135,7 @@ class JackClock:
                 "bpm": found.bpm,
                 "beats_per_bar": found.beats_per_bar,
                 "is_master": self._is_master,
+                "is_theirs": is_theirs,
             }
         )
 
@@ -151,11 +164,25 @@ class JackClock:
         """Say the bars and beats where nobody else does."""
         if self._timebase is None or self._is_master or position.valid:
             return
-        try:
-            self._client.set_timebase_callback(self._timebase.callback, conditional=True)
-            self._is_master = True
-        except self._jack.JackError:
-            self._is_master = False  # somebody else was quicker
+        if self._theirs is not None:  # they have gone: their beats go on
+            self._timebase.go_on(*self._theirs)
+            self._theirs = None
+        # Nothing is taken from somebody who was quicker.
+        self._is_master = self._client.set_timebase_callback(
+            self._timebase.callback, conditional=True
+        )
+        self._asked_at = time.monotonic()
+
+    def _is_still_master(self, position: Any, is_rolling: bool) -> bool:
+        """Whether the bars are still ours to say: JACK does not tell who has lost them."""
+        if self._timebase is None or not self._is_master:
+            return False
+        now = time.monotonic()
+        if self._timebase.calls != self._calls or not is_rolling:
+            self._calls, self._asked_at = self._timebase.calls, now
+        if is_rolling:
+            return now - self._asked_at < _UNASKED_SECONDS
+        return position.beats_per_minute == self._timebase.told_bpm or not position.valid
 
     def _report_midi(self, now_ns: int, frame_now: int) -> None:
         while self._midi:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-_BBT, _BBT_OFFSET = 0x10, 0x40  # JackPositionBBT, JackBBTFrameOffset in jack/types.h
+BBT, _BBT_OFFSET = 0x10, 0x40  # JackPositionBBT, JackBBTFrameOffset in jack/types.h
 _TICKS_PER_BEAT = 1920.0
 _BEAT_TYPE = 4.0
 
@@ -41,6 +41,9 @@ class Timebase:
         self._map = Map(0, 0.0, bpm)
         self._wanted_bpm = bpm
         self._beats_per_bar = beats_per_bar
+        # How often JACK has asked, and the tempo that it was told last.
+        self.calls = 0
+        self.told_bpm: float | None = None
 
     def set_tempo(self, bpm: float) -> None:
         """From the next position on; beats go on without a jump."""
@@ -49,6 +52,11 @@ class Timebase:
     def set_signature(self, beats_per_bar: int) -> None:
         """Another number of beats in a bar."""
         self._beats_per_bar = beats_per_bar
+
+    def go_on(self, frame: int, theirs: Found) -> None:
+        """Say on what somebody else has said up to a frame of the transport."""
+        self._map = Map(frame, theirs.beat, theirs.bpm)
+        self._wanted_bpm, self._beats_per_bar = theirs.bpm, theirs.beats_per_bar
 
     def found_at(self, frame: int, rate_hz: int) -> Found:
         """Bar and beat at a frame of the transport."""
@@ -64,7 +72,7 @@ class Timebase:
         found = self.found_at(int(position.frame), int(position.frame_rate))
         beats = found.beats_per_bar
         bar, place = divmod(max(0.0, found.beat), beats)
-        position.valid = _BBT
+        position.valid = BBT
         position.bar = int(bar) + 1
         position.beat = int(place) + 1
         position.tick = int(place % 1 * _TICKS_PER_BEAT)
@@ -72,12 +80,13 @@ class Timebase:
         position.beats_per_bar = float(beats)
         position.beat_type = _BEAT_TYPE
         position.ticks_per_beat = _TICKS_PER_BEAT
-        position.beats_per_minute = found.bpm
+        position.beats_per_minute = self.told_bpm = found.bpm
+        self.calls += 1
 
 
 def beat_of(position: Any, own: Timebase | None, rate_hz: int) -> Found | None:
     """What a position says, by whoever says it; None if it says nothing of use."""
-    if not position.valid & _BBT:
+    if not position.valid & BBT:
         return None if own is None else own.found_at(int(position.frame), rate_hz)
     beats, bpm = round(position.beats_per_bar), float(position.beats_per_minute)
     if not (1 <= beats <= 16 and 20 <= bpm <= 999 and position.ticks_per_beat > 0):

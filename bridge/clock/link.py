@@ -51,7 +51,10 @@ class LinkSource(HostClock):
         """How many others there are."""
         return int(self._link.numPeers())
 
-    def tempo(self, bpm: float) -> float:
+    def require_tempo(self, bpm: float) -> None:
+        """Any tempo is taken."""
+
+    def tempo(self, bpm: float, at_ns: int) -> float:
         """All peers take it."""
         state = self._link.captureSessionState()
         state.setTempo(bpm, self._link.clock().micros())
@@ -61,7 +64,7 @@ class LinkSource(HostClock):
     def tap(self, now_ns: int) -> Taps:
         taps = self._taps.tap(now_ns)
         if taps.bpm is not None:
-            self.tempo(taps.bpm)
+            self.tempo(taps.bpm, now_ns)
         return taps
 
     def quantum(self, beats: int) -> None:

@@ -15,19 +15,23 @@ _MODULE = "bridge.clock.jack_process"
 _MAX_WAITING = 4096
 # Another input is listened to when the one that was has been silent for so long.
 _SILENCE_NS = 2 * 10**9
+# What inputs said that are not listened to: a position and a start come before the first clock.
+_MAX_UNHEARD = 16
+
+_Fed = tuple[str, tuple[int, ...], int]
 
 
 class MidiFeed:
     """Clock messages on their way from the system's MIDI threads to [control]; bounded."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, tuple[int, ...], int]] = deque(maxlen=_MAX_WAITING)
+        self._waiting: deque[_Fed] = deque(maxlen=_MAX_WAITING)
 
     def put(self, port: str, data: Sequence[int], time_ns: int) -> None:
         """[any] One message of an input, and when it came."""
         self._waiting.append((port, tuple(data), time_ns))
 
-    def take(self) -> list[tuple[str, tuple[int, ...], int]]:
+    def take(self) -> list[_Fed]:
         """[control] What has come since the last call."""
         return [self._waiting.popleft() for _ in range(len(self._waiting))]
 
@@ -45,6 +49,7 @@ class MidiSource(HostClock):
         self._position = MidiPosition()
         self._port: str | None = None
         self._heard_ns = 0
+        self._unheard: deque[_Fed] = deque(maxlen=_MAX_UNHEARD)
         self._child: ClockChild | None = None
         if is_jack and importlib.util.find_spec("jack") is not None:
             self._child = ClockChild(_MODULE, ("--midi-in", "--name", "musicgen-rt-midi"))
@@ -67,15 +72,24 @@ class MidiSource(HostClock):
                 if message.get("type") == "midi":
                     self._position.take(message["data"], int(message["time_ns"]))
             return
-        for port, data, time_ns in fed:
-            if self._is_ours(port, data, time_ns):
-                self._position.take(data, time_ns)
+        for one in fed:
+            self._take_fed(one)
 
-    def _is_ours(self, port: str, data: Sequence[int], time_ns: int) -> bool:
-        """Whether this is the input that is followed: two clocks at once make no tempo."""
-        if port != self._port and time_ns - self._heard_ns > _SILENCE_NS and data[:1] == (CLOCK,):
+    def _take_fed(self, message: _Fed) -> None:
+        """Follow one input: two clocks at once make no tempo.
+
+        A sequencer may send its clock only while it plays: what it said just before is heard, too.
+        """
+        port, data, time_ns = message
+        is_clock = data[:1] == (CLOCK,)
+        if port != self._port and is_clock and time_ns - self._heard_ns > _SILENCE_NS:
             self._port = port
-        if port != self._port:
-            return False
-        self._heard_ns = time_ns
-        return True
+            for unheard_port, unheard, unheard_ns in self._unheard:
+                if unheard_port == port and time_ns - unheard_ns < _SILENCE_NS:
+                    self._position.take(unheard, unheard_ns)
+            self._unheard.clear()
+        if port == self._port:
+            self._heard_ns = time_ns
+            self._position.take(data, time_ns)
+        elif not is_clock:
+            self._unheard.append(message)

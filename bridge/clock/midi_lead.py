@@ -32,11 +32,16 @@ class Lead:
 
 
 class TickWriter:
-    """Each tick once and in order, whatever the anchors do. [JACK], but for `lead`."""
+    """Each tick once and in order, whatever the anchors do. [JACK], but for `lead`.
+
+    Who follows counts ticks from a start on. So where our bars jump it is stopped, and started with
+    the next bar line; a jump by whole bars, and a correction by less than a beat, it need not know.
+    """
 
     def __init__(self) -> None:
         self._lead: Lead | None = None
         self._next_tick: int | None = None
+        self._bar_ticks = 0
         self._has_started = False
 
     def lead(self, lead: Lead) -> None:
@@ -52,8 +57,12 @@ class TickWriter:
             self._has_started = False
             yield 0, STOP
         tick = math.ceil(lead.tick_at(first_frame))
-        if self._next_tick is not None and abs(tick - self._next_tick) < TICKS_PER_BEAT:
-            tick = self._next_tick  # small corrections neither repeat nor skip one
+        jump = self._jump_ticks(tick, lead.beats_per_bar * TICKS_PER_BEAT)
+        if abs(jump) < TICKS_PER_BEAT:
+            tick -= jump  # small corrections neither repeat nor skip one
+        elif self._has_started:
+            self._has_started = False
+            yield 0, STOP
         while (offset := round(lead.frame_of(tick)) - first_frame) < frames:
             if (
                 lead.is_playing
@@ -65,3 +74,10 @@ class TickWriter:
             yield max(0, offset), CLOCK
             tick += 1
         self._next_tick = tick
+
+    def _jump_ticks(self, tick: int, bar_ticks: int) -> int:
+        """How many ticks further than the one that is due, but for whole bars."""
+        is_same_bar, self._bar_ticks = bar_ticks == self._bar_ticks, bar_ticks
+        if self._next_tick is None or not is_same_bar:  # bars are counted otherwise now
+            return 0
+        return (tick - self._next_tick + bar_ticks // 2) % bar_ticks - bar_ticks // 2

@@ -33,9 +33,12 @@ class MidiPosition:
         # The song's tick at the loop's tick 0, and where the song begins at the next clock.
         self._first_tick = 0
         self._begin_tick: int | None = None
+        # Where it goes on: a stop after a clock leaves the tick that follows to be played.
         self._song_ticks = 0
         self._is_running = False
         self._has_transport = False
+        # Whether it played before a start whose first clock has not come yet.
+        self._was_playing: bool | None = None
         self._stopped_ns: int | None = None
         self._changed_ns = 0
 
@@ -87,14 +90,15 @@ class MidiPosition:
             self._first_tick = self._begin_tick - self._loop.count
             self._begin_tick = None
         if self._is_running:
-            self._song_ticks = self._first_tick + self._loop.count
+            self._song_ticks = self._first_tick + self._loop.count + 1
 
     def _go(self, tick: int, time_ns: int) -> None:
+        self._was_playing = self._is_playing(time_ns)
         if not self._is_running:
             self._changed_ns = time_ns
         self._is_running = self._has_transport = True
         self._stopped_ns = None
-        self._begin_tick = tick
+        self._begin_tick = self._song_ticks = tick
 
     def _stop(self, time_ns: int) -> None:
         self._has_transport = True
@@ -106,6 +110,6 @@ class MidiPosition:
         """Whether the song runs; None from a sender that never spoke of it."""
         if not self._has_transport:
             return None
-        if self._is_running:
-            return True
+        if self._is_running:  # from the first clock on: only then its place is known
+            return True if self._begin_tick is None else self._was_playing
         return self._stopped_ns is not None and now_ns - self._stopped_ns < _LOOP_NS

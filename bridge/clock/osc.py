@@ -7,6 +7,7 @@ weighed against what the ones before it make likely; one that is far off is a ju
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from bridge.clock.anchor import MINUTE_NS, Anchor, Quality
 from bridge.clock.source import HostClock
@@ -40,9 +41,12 @@ class OscClock(HostClock):
         self._last_ns = 0
         self._variance_ns2 = 0.0
 
-    def tempo(self, bpm: float) -> float:
+    def require_tempo(self, bpm: float) -> None:
+        """Any tempo is taken."""
+
+    def tempo(self, bpm: float, at_ns: int) -> float:
         self._taps.clear()
-        self._set_tempo(bpm, self._last_ns)
+        self._set_tempo(bpm, at_ns)
         return bpm
 
     def tap(self, now_ns: int) -> Taps:
@@ -57,7 +61,14 @@ class OscClock(HostClock):
         if before is None or (bpm is not None and abs(bpm / self._bpm - 1) > _TEMPO_CHANGE):
             self._begin(beat, self._bpm if bpm is None else bpm, at_ns)
             return
-        error_ns = (beat - before.beat_at(at_ns)) * MINUTE_NS / self._bpm
+        ahead_beats = beat - before.beat_at(at_ns)
+        error_ns = ahead_beats * MINUTE_NS / self._bpm
+        if abs(error_ns) > _JUMP_NS and beat < before.beat_at(self._last_ns):
+            # A loop of whole beats: the tempo goes on through it, and all that is known of it.
+            loop_ns = round(ahead_beats) * MINUTE_NS / self._bpm
+            if self._count > 1 and abs(error_ns - loop_ns) <= _JUMP_NS:
+                self._anchor = replace(before, beat=before.beat + round(ahead_beats))
+                error_ns -= loop_ns
         if abs(error_ns) > _JUMP_NS:
             found = self._bpm if bpm is None else bpm
             if bpm is None:

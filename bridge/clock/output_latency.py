@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -33,8 +34,20 @@ def read_latencies(folder: Path) -> dict[str, float]:
 
 
 def write_latency(folder: Path, device: str, latency_ms: float) -> Path:
-    """Keep one device's latency beside the others'; the file. Raises OSError, Refusal."""
-    values: Mapping[str, float] = {**read_latencies(folder), device: round(latency_ms, 3)}
+    """Keep one device's latency beside the others'; the file.
+
+    A file that is not to be read is begun anew. Raises OSError, and Refusal for a latency that no
+    output has, which leaves the file as it is.
+    """
+    if not _is_latency(latency_ms):
+        raise Refusal(
+            f"{device} is {latency_ms:g} ms late: expected at most {MAX_LATENCY_MS:g} either way; "
+            "look at the cable and at the device's settings"
+        )
+    others: Mapping[str, float] = {}
+    with contextlib.suppress(Refusal):
+        others = read_latencies(folder)
+    values = {**others, device: round(latency_ms, 3)}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
     staged = path.with_suffix(".new")

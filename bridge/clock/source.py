@@ -23,8 +23,12 @@ class ClockSource(ABC):
     name: str
 
     @abstractmethod
-    def tempo(self, bpm: float) -> float:
-        """A client asks for a tempo; the one to take."""
+    def tempo(self, bpm: float, at_ns: int) -> float:
+        """A client asks for a tempo at this moment, which is now; the one to take."""
+
+    def require_tempo(self, bpm: float) -> None:
+        """Raise Refusal if `tempo` would: before it is kept for a moment to come."""
+        del bpm
 
     @abstractmethod
     def signature(self, beats_per_bar: int) -> int:
@@ -71,7 +75,11 @@ class HostClock(ClockSource):
     # What the host is called, and how its tempo is changed, for refusals.
     host = "the host"
 
-    def tempo(self, bpm: float) -> float:
+    def tempo(self, bpm: float, at_ns: int) -> float:
+        self.require_tempo(bpm)
+        return bpm
+
+    def require_tempo(self, bpm: float) -> None:
         raise Refusal(
             f"the tempo {bpm:g} is not ours to choose, clock/source is {self.name}: "
             f"set {BPM_RANGE[0]:g} to {BPM_RANGE[1]:g} in {self.host}, "

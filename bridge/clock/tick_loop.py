@@ -29,6 +29,9 @@ _LOST_PERIODS = 1.5
 # A silence of so many periods is a drop-out, not a slower tempo.
 _DROPOUT_PERIODS = 6
 _MIN_DROPOUT_NS = 80e6
+# Further off than its jitter explains, a tick after a silence is that of a host that stood.
+_RETURN_DEVIATIONS = 3.0
+_MIN_RETURN_NS = 1e6
 _VARIANCE_WEIGHT = 0.02
 # The line is drawn through so many ticks; they say little as long as they are few.
 _LINE_TICKS = 48
@@ -125,13 +128,17 @@ class TickLoop:
             self._line_ns = []
 
     def _return(self, time_ns: float) -> None:
-        """The first tick after a silence: the host has counted on."""
+        """The first tick after a silence: the host has counted on, or it begins anew with it."""
         lost = max(0, round((time_ns - self._next_ns) / self.period_ns))
         self.count += lost
         self._next_ns += lost * self.period_ns
         self._line_ns = []
         self._strange = None
         self._recent.clear()
+        reach_ns = _RETURN_DEVIATIONS * self.jitter_ns + _MIN_RETURN_NS
+        if abs(time_ns - self._next_ns) > reach_ns:
+            self._next_ns = time_ns
+            self._settled = min(self._settled, _LOCK_TICKS)
         self._expected(time_ns)
 
     def _expected(self, time_ns: float) -> None:

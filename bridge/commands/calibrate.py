@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.clock.output_latency import read_latencies, write_latency
+from bridge.clock.output_latency import write_latency
 from bridge.refusal import Refusal
 from bridge.settings import data_folder
 from musicgen_rt.errors import MusicgenRTError
@@ -26,7 +26,9 @@ _TAIL_SECONDS = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-command's arguments."""
     parser.add_argument(
-        "--device", metavar="NAME", help="a part of its name (default: the default)"
+        "--device",
+        metavar="NAME",
+        help="a part of its name (default: the default); with --set-ms its whole name",
     )
     parser.add_argument(
         "--set-ms", type=float, metavar="N", help="keep this latency instead of measuring one"
@@ -46,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
     try:
         name, latency = _given(args) if args.set_ms is not None else _measured(args.device)
         path = write_latency(args.data, name, latency)
-        read_latencies(args.data)  # what is kept must be of use
     except Refusal as refusal:
         print(f"musicgen-rt: {refusal}", file=sys.stderr)
         return _MISUSED

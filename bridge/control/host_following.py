@@ -13,6 +13,7 @@ from bridge.clock.anchor import Anchor
 from bridge.clock.follower import drift_ppm, error_at, follow
 from bridge.control.opening import gate_message, joining_ns, prepare
 from bridge.control.position import SECOND_NS, Position
+from bridge.refusal import Refusal
 
 if TYPE_CHECKING:
     from bridge.control.outcome import Outcome
@@ -62,6 +63,7 @@ class HostFollowing:
         """Look at the host, and do what follows."""
         self._notice_source(session, now_ns)
         self._notice_movement(position, now_ns)
+        _give_tempo(session, now_ns, outcome)
         host = host_of(session, now_ns)
         if host is not None:
             self._follow_transport(session, host, position, now_ns, outcome)
@@ -145,8 +147,6 @@ class HostFollowing:
     ) -> None:
         if self._moving_ns is None or now_ns - self._moving_ns < _SETTLE_NS:
             return
-        if not host.is_running:
-            return
         if now_ns - self._looked_ns < _LOOK_GAP_NS:
             return
         self._looked_ns = now_ns
@@ -191,6 +191,17 @@ class HostFollowing:
             view.drift_ppm,
             view.error_ms,
         )
+
+
+def _give_tempo(session: Session, now_ns: int, outcome: Outcome) -> None:
+    """Give the host the tempo that it was to be given by now."""
+    try:
+        bpm = session.clock.tell_due_tempo(now_ns)
+    except Refusal as refusal:  # it has become another's to choose since
+        outcome.event("/mgrt/error", "clock", str(refusal))
+        return
+    if bpm is not None:
+        session.state.set("clock/bpm", bpm)
 
 
 def host_of(session: Session, now_ns: int) -> Anchor | None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from bridge.clock.anchor import Anchor
+from bridge.clock.plan import Plan, keeping
 from bridge.clock.source import ClockSource, ClockSources
 from musicgen_rt.contract.timeline import Timeline
 
@@ -17,6 +18,9 @@ _MIN_TEMPO_GAP_NS = 200_000_000
 _KEPT_SECONDS = 30
 _RAMP_STEP_FRAMES = 12
 _MAX_RAMP_STEPS = 100
+# Requests for nearly the same moment, such as a bar line, are for the same one.
+_SAME_MOMENT_NS = 10_000_000
+_MAX_DUE_TEMPI = 64
 # A beat's frame is computed, and a position measured: they may differ in their last digits.
 _TOLERANCE_BEATS = 1e-6
 
@@ -32,6 +36,8 @@ class SessionClock:
         self._origins = [(timeline.segments[0].frame, 0)]  # frame and bar that counting begins at
         self._waiting_bpm: float | None = None
         self._changed_ns: int | None = None
+        # Tempi that the source is to be given, and when.
+        self._due_tempi: list[tuple[int, float]] = []
         # What the output is later than it says, as `musicgen-rt calibrate` measured it.
         self.output_latency_ms = 0.0
 
@@ -45,6 +51,8 @@ class SessionClock:
         source = self._sources.make(name, self._anchor(heard_frame, time_ns))
         self.source.stop()
         self.source = source
+        self._waiting_bpm = None
+        self._due_tempi.clear()
 
     def _anchor(self, frame: float, time_ns: int) -> Anchor:
         """The session's own place in the bar at a frame, as a host would tell it."""
@@ -63,15 +71,17 @@ class SessionClock:
     def set_tempo(self, bpm: float, frame: int, ramp_frames: int = 0) -> None:
         """Another tempo from `frame` on, reached over a ramp: in steps too small to hear."""
         self._waiting_bpm = None
+        before = self.timeline
         steps = min(_MAX_RAMP_STEPS, ramp_frames // _RAMP_STEP_FRAMES)
-        first_bpm = self.timeline.bpm_at(frame)
+        first_bpm = before.bpm_at(frame)
         for step in range(steps):
             # Each step has the tempo of its middle, so that the ramp is as long as it should be.
             step_bpm = first_bpm + (bpm - first_bpm) * (step + 0.5) / steps
             at_frame = frame + step * ramp_frames // steps
             self.timeline = self.timeline.with_tempo(at_frame, bpm=step_bpm)
         end_frame = frame + (ramp_frames if steps else 0)
-        self.timeline = self.timeline.with_tempo(end_frame, bpm=bpm)
+        after = self.timeline.with_tempo(end_frame, bpm=bpm)
+        self.timeline = keeping(before, after, frame, Plan.SIGNATURE | Plan.PLACE)
 
     def ramp_frames(self, bpm: float, frame: int, ramp_beats: float) -> int:
         """As long as so many beats take on the way from the tempo at `frame` to another one."""
@@ -96,13 +106,39 @@ class SessionClock:
             return False
         return self.set_tempo_soon(self._waiting_bpm, frame, now_ns)
 
+    def tell_tempo_at(self, bpm: float, at_ns: int) -> None:
+        """Give the host that is followed another tempo at a moment to come.
+
+        It takes the place of those asked for from then on. Raises Refusal if the tempo is the
+        host's own business.
+        """
+        self.source.require_tempo(bpm)
+        sooner = [one for one in self._due_tempi if one[0] < at_ns - _SAME_MOMENT_NS]
+        self._due_tempi = [*sooner, (at_ns, bpm)][-_MAX_DUE_TEMPI:]
+
+    def tell_tempo(self, bpm: float, now_ns: int) -> float:
+        """Give the source another tempo now; the one that it takes. Raises Refusal."""
+        taken = self.source.tempo(bpm, now_ns)
+        self._due_tempi.clear()
+        return taken
+
+    def tell_due_tempo(self, now_ns: int) -> float | None:
+        """Give the host what it is due to be given; the tempo that it takes. Raises Refusal."""
+        taken = None
+        while self._due_tempi and self._due_tempi[0][0] <= now_ns:
+            _, bpm = self._due_tempi.pop(0)
+            taken = self.source.tempo(bpm, now_ns)
+        return taken
+
     def set_signature(self, beats_per_bar: int, frame: int) -> None:
-        """Another number of beats in a bar from `frame` on."""
-        self.timeline = self.timeline.with_tempo(frame, beats_per_bar=beats_per_bar)
+        """Another number of beats in a bar from `frame` on; a ramp goes on."""
+        after = self.timeline.with_tempo(frame, beats_per_bar=beats_per_bar)
+        self.timeline = keeping(self.timeline, after, frame, Plan.TEMPO | Plan.PLACE)
 
     def restart(self, frame: int) -> None:
-        """Bar 1 begins at `frame`."""
-        self.timeline = self.timeline.with_position(frame, 0)
+        """Bar 1 begins at `frame`; a ramp and a signature to come stay."""
+        after = self.timeline.with_position(frame, 0)
+        self.timeline = keeping(self.timeline, after, frame, Plan.TEMPO | Plan.SIGNATURE)
         bar, _ = self.timeline.bar_position_at(frame)
         kept = [origin for origin in self._origins if origin[0] < frame]
         self._origins = [*kept[-1:], (frame, bar)]

@@ -38,12 +38,14 @@ class BeatReading:
     """Where heard beats are. At the end of what was heard the music is `ahead_beats` further than
     the asked clock, -0.5 to 0.5, and runs `tempo_error` faster than it (0.01: by 1 %).
 
-    `confidence` is 0 to 1; where it is 0 the other two mean nothing.
+    `confidence` is 0 to 1; where it is 0 the other two mean nothing. `support` is how much of the
+    onsets lies where the beats were expected, -1 to 1.
     """
 
     ahead_beats: float
     tempo_error: float
     confidence: float
+    support: float = 0.0
 
 
 NOTHING_HEARD = BeatReading(0.0, 0.0, 0.0)
@@ -75,7 +77,14 @@ def read_beats(
     evidence = (under[row, place] - _CHANCE) / (_CERTAIN - _CHANCE)
     loudness = (strengths.mean() - _SILENT_DB) / (_LOUD_DB - _SILENT_DB)
     confidence = float(np.clip(evidence, 0, 1) * np.clip(loudness, 0, 1))
-    return BeatReading(_wrapped(fine_place - asked_beats[-1]), float(fine_error), confidence)
+    ahead_beats, tempo_error = expected or (0.0, 0.0)
+    there = round((ahead_beats + asked_beats[-1]) % 1 * _PLACES) % _PLACES
+    return BeatReading(
+        _wrapped(fine_place - asked_beats[-1]),
+        float(fine_error),
+        confidence,
+        support=float(under[np.abs(errors - tempo_error).argmin(), there]),
+    )
 
 
 def _under_comb(weights: Array, since_beats: Array, errors: Array) -> Array:

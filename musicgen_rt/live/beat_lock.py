@@ -57,7 +57,7 @@ class Belief:
 
 @dataclass(frozen=True)
 class BeatLock:
-    """The lock of one stream. `confidence` is 0 to 1."""
+    """The lock of one stream. `confidence` is 0 to 1; `support` is that of the last reading."""
 
     state: LockState = LockState.SEARCHING
     belief: Belief | None = None
@@ -66,6 +66,7 @@ class BeatLock:
     agreeing: int = 0
     surprising: int = 0
     relocks: int = 0
+    support: float = 0.0
 
     @property
     def is_acting(self) -> bool:
@@ -76,7 +77,7 @@ class BeatLock:
         """The lock after a reading that ends at a beat of the asked clock."""
         part = _NEWEST_CONFIDENCE
         confidence = (1 - part) * self.confidence + part * reading.confidence
-        lock = replace(self, confidence=confidence)
+        lock = replace(self, confidence=confidence, support=reading.support)
         if reading.confidence < _TRUSTED:
             return lock._unheard(at_beat)
         new = Belief(at_beat, reading.ahead_beats, reading.tempo_error)

@@ -28,7 +28,8 @@ from musicgen_rt.model.chroma import (
 )
 from musicgen_rt.model.notes import Line, Note, reduce_polyphony
 
-LOOP_SECONDS_RANGE = (0.1, 3600.0)
+# From a beat of the fastest tempo to the longest file at the slowest.
+LOOP_SECONDS_RANGE = (0.05, 4 * 3600.0)
 MIN_NOTE_SECONDS = 0.001
 
 # Moments this close before an edge count as on it, so that the last bits of a float, which depend

@@ -25,7 +25,7 @@ from musicgen_rt.model.chroma import REST_CLASS, ChromaExtractor, RestPolicy
 from musicgen_rt.model.notes import Line, Note
 
 MIDI_SUFFIXES = (".mid", ".midi")
-MAX_SECONDS = LOOP_SECONDS_RANGE[1]
+MAX_SECONDS = 3600.0
 MAX_MIDI_BYTES = 4 * 2**20
 MAX_MIDI_NOTES = 50_000
 
@@ -132,9 +132,11 @@ def read_midi_notes(
         raise AudioFileError(
             f"{path} has no notes beside drums (MIDI channel 10): expected a melody"
         )
-    if now_seconds > MAX_SECONDS:
+    if now_seconds > MAX_SECONDS * (seconds_per_beat or 1.0):
+        unit = "s" if seconds_per_beat is None else "beats"
+        length = now_seconds / (seconds_per_beat or 1.0)
         raise AudioFileError(
-            f"{path} lasts {now_seconds:.0f} s: expected at most {MAX_SECONDS:g} s; cut it first"
+            f"{path} lasts {length:.0f} {unit}: expected at most {MAX_SECONDS:g}; cut it first"
         )
     return notes, now_seconds
 

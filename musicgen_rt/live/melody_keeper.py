@@ -118,9 +118,13 @@ class MelodyKeeper:
         if {"loop", "file"} & {self.at(frame).mode, *later}:
             self._lay_from(frame)
 
-    def go_back(self, frame: int) -> None:
-        """The stream went back to `frame` with the controls of then."""
+    def go_back(self, frame: int, hands: MelodyState) -> None:
+        """The stream went back to `frame` with the controls of then, and the keys held in `hands`.
+
+        They are those of now: whoever has let a key go since does not let it go once more.
+        """
         self._truncate(frame)
+        self._take_hands(frame, hands)
         self._lay_from(frame)
 
     def lifted(self, frame: int, origin: int | None = None) -> MelodyState:
@@ -143,10 +147,26 @@ class MelodyKeeper:
         self._lay_from(frame)
         return turn
 
-    def begin(self, lifted: MelodyState, frame: int) -> None:
-        """The engine has begun another session, which goes on at `frame`."""
+    def begin(self, lifted: MelodyState, frame: int, hands: MelodyState | None = None) -> None:
+        """The engine has begun another session, which goes on at `frame`.
+
+        With `hands` the keys that are held there are held in it.
+        """
         self._before, self._turned = MelodyState(), []
         self.put_down(lifted, frame)
+        if hands is not None:
+            self._take_hands(frame, hands)
+            self._lay_from(frame)
+
+    def _take_hands(self, frame: int, hands: MelodyState) -> None:
+        beat, old = self._beat(frame), self.at(frame)
+        new = old.in_hands_of(hands, frame, beat)
+        if new != old:
+
+            def turn(state: MelodyState) -> MelodyState:
+                return state.in_hands_of(hands, frame, beat)
+
+            self._turned.append(_Turned(frame, turn, new))
 
     def _state_before(self, index: int) -> MelodyState:
         return self._turned[index - 1].state if index else self._before

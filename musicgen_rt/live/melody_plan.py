@@ -19,6 +19,8 @@ from musicgen_rt.live.melody_state import (
 )
 from musicgen_rt.model.notes import Line, Note, reduce_polyphony
 
+# What is left of a note must last a little longer than a melody demands, as its floats are rounded.
+_SHORTEST_SECONDS = 1.001 * MIN_NOTE_SECONDS
 # A held note has no end yet: no session is as long as this.
 _ENDLESS_SECONDS = 1e6
 
@@ -48,7 +50,7 @@ def placements(
     if state.mode == "follow":
         return [_followed(state, frame, frame_rate_hz, looks_back)]
     if state.mode == "file" and isinstance(state.file, Pattern):
-        return _repeated(state.file, (), frame, timeline, frame_rate_hz, state.line)
+        return _repeated(state.file, (), frame, timeline, frame_rate_hz, None)
     if state.mode == "file" and isinstance(state.file, AudioPart):
         start = state.file.start_frame
         return [Placement(max(frame, start), state.file.melody, start)]
@@ -118,9 +120,12 @@ def _repeated(
     frame: int,
     timeline: Timeline,
     frame_rate_hz: float,
-    line: Line,
+    line: Line | None,
 ) -> list[Placement]:
-    """A pattern from its beginning, or from `frame` on, at each tempo that is known to come."""
+    """A pattern from its beginning, or from `frame` on, at each tempo that is known to come.
+
+    With None for `line` it has one note at a time already, in order.
+    """
     frame = max(frame, round(timeline.frame_at(pattern.start_beat)))
     notes = pattern.notes + tuple(held_in(pattern, note, None) for note in held)
     if not notes:
@@ -138,7 +143,7 @@ def _repeated(
 
 
 def _in_seconds(
-    notes: tuple[PatternNote, ...], beats: float, beat_seconds: float, line: Line
+    notes: tuple[PatternNote, ...], beats: float, beat_seconds: float, line: Line | None
 ) -> NoteMelody | None:
     """The notes at a tempo, as a loop of so many beats; what is no note any more is left out."""
     loop_seconds = beats * beat_seconds
@@ -150,10 +155,12 @@ def _in_seconds(
             note.velocity,
         )
         for note in notes
-        if min(note.end_beats, beats) - note.start_beats > MIN_NOTE_SECONDS / beat_seconds
+        if min(note.end_beats, beats) - note.start_beats > _SHORTEST_SECONDS / beat_seconds
     ]
     if not scaled:
         return None
+    if line is None:  # quicker: a file has many notes, and a host's tempo many changes
+        return NoteMelody(loop_seconds, loop_seconds, "hold", tuple(scaled))
     return melody_from_notes(
         scaled, length_seconds=loop_seconds, loop_seconds=loop_seconds, line=line
     )

@@ -122,6 +122,11 @@ class MelodyState:
             part = AudioPart(file, frame)
         return replace(self, mode="file", file=part)._with_file_at(frame, timeline)
 
+    def with_file_of(self, other: MelodyState) -> MelodyState:
+        """The same, but a file that `other` plays, too, goes on from where it is there."""
+        is_same = self.mode == other.mode == "file" and _has_notes_of(self.file, other.file)
+        return replace(self, file=other.file) if is_same else self
+
     def with_loop_bars(self, bars: int) -> MelodyState:
         """The length of the next loop; one that plays keeps its own."""
         return replace(self, loop_bars=checked_whole("loop_bars", bars, *LOOP_BARS_RANGE))
@@ -177,6 +182,22 @@ class MelodyState:
             end_beat = timeline.beat_at(heard_frame)
             state = replace(state, loop=_with_note(self.loop, note, end_beat))
         return state
+
+    def in_hands_of(self, other: MelodyState, frame: int, beat: float) -> MelodyState:
+        """The same from `frame` on, where `beat` is, with the keys down that are down in `other`.
+
+        Music goes back, hands do not: a note that was held here and is not any more ends.
+        """
+        down = {one.pitch: one for one in other.held}
+        here = {one.pitch: one for one in self.held}
+        held = (here.get(pitch, replace(down[pitch], frame=frame, beat=beat)) for pitch in down)
+        ended = (
+            SoundedNote(one.pitch, one.velocity, one.frame, frame)
+            for one in self.held
+            if one.pitch not in down and one.frame < frame
+        )
+        sounded = (*self.sounded, *ended) if self.mode in ("follow", "loop") else self.sounded
+        return replace(self, held=tuple(held), sounded=sounded[-_MAX_SOUNDED_NOTES:])
 
     def moved(self, frames_on: int, beats_on: float) -> MelodyState:
         """The same melody at another place of the stream: all begins so much later."""
@@ -242,6 +263,14 @@ class MelodyState:
         return replace(self, file=replace(self.file, start_beat=start_beat))
 
 
+def _has_notes_of(file: Pattern | AudioPart | None, other: Pattern | AudioPart | None) -> bool:
+    if isinstance(file, Pattern) and isinstance(other, Pattern):
+        return (file.notes, file.beats) == (other.notes, other.beats)
+    if isinstance(file, AudioPart) and isinstance(other, AudioPart):
+        return file.melody == other.melody
+    return False
+
+
 def _checked_choice(name: str, value: str, choices: tuple[str, ...]) -> Any:
     if value not in choices:
         raise ParameterError(f"{name} is {value!r}: expected {', '.join(choices)}")
@@ -252,8 +281,11 @@ def _new_loop(beat: float, bars: int, timeline: Timeline) -> Pattern:
     """An empty loop that begins on the bar line before `beat`, or on one just after it."""
     frame = timeline.frame_at(beat + _EARLY_BEATS)
     bar, _ = timeline.bar_position_at(frame)
-    start_beat = timeline.beat_at(timeline.bar_line_at(bar))
-    return Pattern(start_beat, float(bars * timeline.clock_at(frame).beats_per_bar), ())
+    start_beat, end_beat = (
+        timeline.beat_at(timeline.bar_line_at(one)) for one in (bar, bar + bars)
+    )
+    # Bars may be of different lengths; floats must not show in what is a whole number.
+    return Pattern(start_beat, round(end_beat - start_beat, 6), ())
 
 
 def held_in(loop: Pattern, note: HeldNote, end_beat: float | None) -> PatternNote:

@@ -82,21 +82,32 @@ class Stage:
     # Jumps: from `frame` on
 
     def begin(
-        self, session: Session, stream_frame: int, frame: int, melody: MelodyState | None = None
+        self,
+        session: Session,
+        stream_frame: int,
+        frame: int,
+        melody: MelodyState | None = None,
+        *,
+        takes_hands: bool = False,
     ) -> None:
-        """Play what a session makes from one of its frames on, with that melody or the present."""
+        """Play what a session makes from one of its frames on, with that melody or the present.
+
+        With `takes_hands` the keys that are held now are held in another melody, too.
+        """
+        hands = self.melody.at(self.player.stream_end) if takes_hands else None
         if melody is None and self.engine.timeline is not None:
             melody = self.melody.lifted(self.player.stream_frame_of(frame))
         self.song.leave()
         jumps.begin(self.player, session, stream_frame, frame)
         self.ask_tempo(frame)
-        self.melody.begin(melody or MelodyState(), stream_frame)
+        self.melody.begin(melody or MelodyState(), stream_frame, hands)
 
     def undo(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
+        hands = self.melody.at(self.player.stream_end)
         jumps.undo(self.player, bars, frame)
         self.ask_tempo(frame)
-        self.melody.go_back(self.player.splice.stream_frame)
+        self.melody.go_back(self.player.splice.stream_frame, hands)
         self.song.go_back(self.player.splice.stream_frame)
 
     def retry(self, bars: int, frame: int) -> None:

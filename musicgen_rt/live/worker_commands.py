@@ -217,7 +217,7 @@ def _continue(stage: Stage, path: str) -> Run:
 
 def _bank_load(stage: Stage, path: str) -> Run:
     session, stream_frame, melody = stage.session_of(take.load(Path(path)))
-    return lambda frame: stage.begin(session, stream_frame, frame, melody)
+    return lambda frame: stage.begin(session, stream_frame, frame, melody, takes_hands=True)
 
 
 def _bank_recall(stage: Stage, path: str) -> Run:

@@ -98,11 +98,15 @@ def set_stage(
         stage.player.apply(parameter_edits("seed", settings.seed, 0), frame)
     if settings.context_bars is not None:
         stage.player.apply(parameter_edits("context_bars", settings.context_bars, 0), frame)
+    stream_frame = stage.player.stream_frame_of(frame)
+    resumed = stage.melody.at(stream_frame)
     for command in settings.state:
         try:
             prepare(command, stage).run(frame)
         except MusicgenRTError as error:
             outbox.error("state", f"{command.name}: {error}", frame)
+    # A file is begun by its command; one that was playing goes on.
+    stage.melody.change(stream_frame, lambda state: state.with_file_of(resumed))
     stage.melody.tell()
     return stage, is_resumed
 

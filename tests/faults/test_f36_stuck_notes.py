@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.midi_in import ACTIVE_SENSING_SECONDS
-from tests.bridge.midi_rig import ACTIVE_SENSING, CONTROL, NOTE_ON, Plugs, Rig, play
+from bridge.midi_in import ACTIVE_SENSING_SECONDS, MAX_WAITING
+from tests.bridge.midi_rig import ACTIVE_SENSING, CONTROL, NOTE_OFF, NOTE_ON, Plugs, Rig, play
 
 
 def pulled_out(rig: Rig, plugs: Plugs) -> None:
@@ -23,6 +23,13 @@ def all_notes_off(rig: Rig, plugs: Plugs) -> None:
     plugs.play("Keys", CONTROL, 123, 0)
 
 
+def is_drowned_out(rig: Rig, plugs: Plugs) -> None:
+    """Its note off is one of the messages that are dropped."""
+    for _ in range(MAX_WAITING):
+        plugs.play("Keys", CONTROL, 1, 1)
+    plugs.play("Keys", NOTE_OFF, 60, 0)
+
+
 def panic(rig: Rig, plugs: Plugs) -> None:
     rig.midi.release_all()
 
@@ -32,7 +39,8 @@ def system_goes_down(rig: Rig, plugs: Plugs) -> None:
 
 
 @pytest.mark.parametrize(
-    "cause", [pulled_out, falls_silent, all_notes_off, panic, system_goes_down]
+    "cause",
+    [pulled_out, falls_silent, all_notes_off, is_drowned_out, panic, system_goes_down],
 )
 def test_f36_a_held_note_is_let_go(cause: Callable[[Rig, Plugs], None]) -> None:
     async def test() -> None:

@@ -52,6 +52,17 @@ def test_it_hears_where_the_beats_are(bpm: float, faults: dict[str, Any]) -> Non
     assert reading.confidence > 0.8
 
 
+def test_it_tells_how_much_lies_where_beats_were_expected() -> None:
+    """Without a belief that is on the clock's own beats: the further off, the less of it."""
+    supports = [
+        reading_of(DrumLoop(kit="click", start_seconds=late).render(8.0), 120.0)[0].support
+        for late in (0.0, 0.02, 0.05, 0.25)
+    ]
+    assert supports == sorted(supports, reverse=True)
+    assert supports[0] > 0.7
+    assert supports[-1] < 0.1
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_it_hears_no_beats_where_there_are_none(seed: int) -> None:
     noise = 0.1 * np.random.default_rng(seed).standard_normal((1, 8 * RATE_HZ))

@@ -8,8 +8,10 @@ import pytest
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.live.beat_listener import BeatListener
 from musicgen_rt.live.beat_lock import BeatLock, Belief, LockState
+from musicgen_rt.live.player import Player
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.worker_rig import HOP, Rig
+from tests.support.stand_in import StandIn, stand_in_model
 
 DRIFT = 0.02
 
@@ -61,3 +63,30 @@ def test_switched_off_the_lock_lets_the_music_pass(rig: Rig) -> None:
     vitals = rig.loop._vitals()["beats"]
     assert (vitals["state"], vitals["rate"]) == ("off", 1.0)
     assert np.isfinite(rig.heard).all()
+
+
+def test_where_there_is_no_time_to_go_back_what_is_made_is_stretched_to_a_new_tempo(
+    models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(
+        stand_in_model(models["frame"], StandIn()), timeline=Timeline.start(120.0), lead_ms=3000
+    )
+    rig.play(60)
+    made = rig.stage.engine.next_frame
+    monkeypatch.setattr(Player, "can_go_back", False)
+    frame = round(rig.reader_frame) + 20
+    rig.timeline = rig.timeline.with_tempo(frame, 124.0)
+    rig.tell("timeline", timeline=rig.timeline.to_json(), frame=frame)
+    rig.loop.turn()
+    assert rig.stage.engine.next_frame >= made, "nothing is made again"
+    stretched = [one for one in rig.player.beats.map.stretches if not one.is_plain]
+    assert stretched[0].session_first >= frame * HOP - 1
+    assert max(one.rate for one in stretched) == pytest.approx(124 / 120, abs=0.01)
+    # A beat of the music that was made for 120 BPM lies on, or is on its way to, one of 124.
+    beat_frame = rig.player.session_frame_of(made - 10)
+    asked = Timeline.start(120.0).beat_at(made - 10)
+    assert rig.timeline.beat_at(beat_frame) == pytest.approx(asked, abs=0.12)
+    rig.play(200)
+    assert np.isfinite(rig.heard).all()
+    assert rig.stage.engine.timeline is not None
+    assert rig.stage.engine.timeline.bpm_at(rig.stage.engine.next_frame) == 124.0

@@ -51,6 +51,29 @@ def test_a_lost_bar_is_made_again_with_another_seed(
     assert score.at("seed", 99) == 7
 
 
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_of_hopeless_tries_the_best_is_played(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    rerolls = BeatRerolls(rig.stage)
+    score = rig.stage.engine.session.stream.score
+    seeds, codes = [], []
+    for turn in range(3):
+        support = 0.3 if turn == best else 0.1
+        monkeypatch.setattr(type(rig.player.beats), "lock", replace(lost_at(7.0), support=support))
+        seeds.append(score.at("seed", 100))
+        codes.append(rig.codes(100, 120))
+        rerolls.consider()
+        rig.fill()
+    assert len(set(seeds)) == 3
+    assert score.at("seed", 100) == seeds[best]
+    assert (rig.codes(100, 120) == codes[best]).all(), "the same seed, the same music"
+    count = rerolls.count
+    assert count == (2 if best == 2 else 3)
+    rerolls.consider()
+    assert rerolls.count == count, "that is the end of it"
+
+
 def test_what_is_on_the_beat_committed_or_not_to_be_locked_stays(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def test_unusable_midi(tmp_path: Path) -> None:
     for path, message in [
         (only_drums, "no notes beside drums"),
         (no_length, "no notes"),
-        (too_long, "at most 3600 s"),
+        (too_long, "lasts 4000 s: expected at most 3600"),
         (short, "to loop"),
         (apart, "format 0 or 1"),
         (tmp_path / "film.mid", "film frames"),
@@ -115,6 +115,12 @@ def test_unusable_midi(tmp_path: Path) -> None:
             melody_from_file(path)
     with pytest.raises(ParameterError, match="top, low"):
         melody_from_file(whole, line="middle")  # type: ignore[arg-type]
+
+
+def test_the_length_of_a_file_in_beats_is_told_in_beats(tmp_path: Path) -> None:
+    path = save(tmp_path / "long.mid", [on(60), off(60, 8000 * TICKS)])
+    with pytest.raises(AudioFileError, match="lasts 8000 beats: expected at most 3600"):
+        read_midi_notes(path, seconds_per_beat=1.0)
 
 
 def test_damaged_midi_is_read_or_refused_but_nothing_else(tmp_path: Path) -> None:

@@ -196,6 +196,37 @@ def test_a_midi_file_is_locked_to_the_bars(rig: Rig, tmp_path: Path) -> None:
     assert "does not exist" in rig.answer(missing)["reason"]
 
 
+def test_a_file_goes_on_through_a_respawn_of_the_worker(
+    models: dict[str, MusicGen], tmp_path: Path
+) -> None:
+    """The new one is told the whole state: a file that is named in it does not begin again."""
+    model = stand_in_model(models["frame"], StandIn())
+    calls = (("attr/set", ["drums", "off"]),)
+    first = Rig(model, lead_ms=400, state=calls, resume_folder=tmp_path)
+    first.play(40)
+    path = str(midi_file(tmp_path / "riff.mid"))
+    asked = first.command("melody/file", path)
+    first.play(72)
+    start = first.timeline.next_bar_start_at_or_after(first.applied_at(asked))
+    bar = first.stage.newest_bar()
+    assert bar is not None
+    assert (bar - start) // BAR % 2 == 1, "the file's second bar comes next"
+    second = Rig(
+        model,
+        lead_ms=400,
+        state=(*calls, ("melody/file", [path])),
+        resume_folder=tmp_path,
+        is_resume=True,
+        at_frame=200,
+    )
+    assert second.is_resumed
+    second.play(70)
+    begun = second.player.splice.stream_frame
+    score = second.stage.engine.session.stream.score
+    told = [score.at("melody", frame).pitch_class_at(frame) for frame in range(begun, begun + 50)]
+    assert loops_alike(runs(told), [(4, 6), (12, 19), (0, 6), (2, 6), (4, 13)])
+
+
 def test_a_model_that_cannot_follow_says_so(models: dict[str, MusicGen], tmp_path: Path) -> None:
     rig = Rig(models["text"], lead_ms=200)
     wrong = [
@@ -226,6 +257,45 @@ def test_undo_takes_back_what_was_played_over_a_loop(rig: Rig) -> None:
     state = rig.stage.melody.at(rig.player.stream_end)
     assert state.loop is not None
     assert [note.pitch for note in state.loop.notes] == [60]
+
+
+def test_undo_goes_back_but_the_hands_do_not(rig: Rig) -> None:
+    """A note over the bar line that was let go since, and one that is held since."""
+    rig.play(40)
+    rig.command("melody/mode", "follow")
+    rig.play(20)
+    rig.command("melody/note_on", 60, 100)
+    rig.play(40)
+    rig.command("melody/note_off", 60)
+    rig.play(12)
+    rig.command("melody/note_on", 67, 100)
+    rig.play(12)
+    undone = rig.command("gen/undo", 2)
+    rig.play(60)
+    at = rig.player.splice.to_stream(rig.applied_at(undone))
+    assert set(pitches(rig, at - 3, at)) == {0}, "it was held there"
+    assert set(pitches(rig, at, at + 20)) == {7}
+    released = rig.command("melody/note_off", 67)
+    rig.play(40)
+    at = rig.player.splice.to_stream(rig.applied_at(released))
+    assert set(pitches(rig, at + 3, at + 20)) == {REST}
+
+
+def test_what_is_held_is_held_in_a_bank_that_is_loaded(rig: Rig, tmp_path: Path) -> None:
+    rig.play(40)
+    rig.command("melody/mode", "follow")
+    rig.play(60)
+    rig.command("bank/save", str(tmp_path / "a.safetensors"))
+    rig.play(20)
+    rig.command("melody/note_on", 64, 100)
+    rig.play(20)
+    rig.command("bank/load", str(tmp_path / "a.safetensors"))
+    rig.play(60)
+    at = rig.player.splice.stream_frame
+    assert set(pitches(rig, at, at + 20)) == {4}
+    rig.command("gen/panic")
+    rig.play(60)
+    assert not rig.stage.melody.at(rig.player.stream_end).held
 
 
 def test_a_loop_is_in_the_bank(rig: Rig, tmp_path: Path) -> None:

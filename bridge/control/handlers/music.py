@@ -94,6 +94,8 @@ def _note_on(turn: Turn, pitch: int, velocity: int) -> None:
 
 
 def _note_off(turn: Turn, pitch: int) -> None:
+    # Before it counts as let go: a note that the engine is not told of would sound for ever.
+    turn.session.owed.require_room()
     if turn.session.notes.let_go(pitch, turn.client):
         turn.ask_engine("melody/note_off", pitch)
     else:  # another client holds it

@@ -24,14 +24,39 @@ def _source(turn: Turn, name: str) -> None:
 
 
 def _tempo(turn: Turn, bpm: float, ramp_beats: float) -> None:
-    source = turn.session.clock.source
-    if ramp_beats and source.name != "internal":
+    clock = turn.session.clock
+    name = clock.source.name
+    if name == "internal":
+        _set_tempo(turn, clock.tell_tempo(bpm, turn.now_ns), ramp_beats)
+    elif ramp_beats:
         raise Refusal(
             f"ramp_beats is {ramp_beats:g}: only the internal clock ramps by itself; "
-            f"with {source.name} expected 0, and a ramp by the host"
+            f"with {name} expected 0, and a ramp by the host"
         )
-    _set_tempo(turn, source.tempo(bpm), ramp_beats)
+    elif (at_ns := _moment_ns(turn)) > turn.now_ns:
+        clock.tell_tempo_at(bpm, at_ns)
+    else:
+        _host_has_tempo(turn, clock.tell_tempo(bpm, turn.now_ns))
     turn.done_heard()
+
+
+def _moment_ns(turn: Turn) -> int:
+    """When the request's moment is there, by the clock."""
+    if not turn.has_place:
+        return turn.now_ns
+    tag_ns = turn.request.time_tag_ns
+    if tag_ns is not None and turn.request.call.when.unit == "now":
+        return tag_ns
+    return turn.position.time_of_frame_ns(turn.frame, turn.now_ns)
+
+
+def _host_has_tempo(turn: Turn, bpm: float) -> None:
+    """The host that is followed was given another tempo: followed as soon as it says so itself."""
+    is_followed = turn.position.is_moving and host_of(turn.session, turn.now_ns) is not None
+    if is_followed:
+        turn.state.set("clock/bpm", bpm)
+    else:
+        _set_tempo(turn, bpm)
 
 
 def _set_tempo(turn: Turn, bpm: float, ramp_beats: float = 0.0) -> None:
@@ -69,7 +94,7 @@ def _tap(turn: Turn) -> None:
     at_ns = turn.request.time_tag_ns or turn.request.received_ns
     taps = turn.session.clock.source.tap(at_ns)
     if taps.bpm is not None:
-        _set_tempo(turn, taps.bpm)
+        _host_has_tempo(turn, taps.bpm)
     turn.done(taps.count, taps.bpm or 0.0)
 
 

@@ -94,6 +94,33 @@ def test_the_quantum_is_what_bars_align_to(tmp_path: Path) -> None:
     assert abs(stage.error_ms()) < MAX_ERROR_MS
 
 
+@pytest.mark.parametrize(("quantum", "beats"), [(4, 3), (4, 6), (8, 3), (4, 8)])
+def test_bars_that_do_not_fit_the_quantum_go_on_evenly(
+    tmp_path: Path, quantum: int, beats: int
+) -> None:
+    """Peers on 4, our bars of 3: the beats fall together, and no bar is cut for it."""
+    stage = Stage(tmp_path, 120.0).follow()
+    stage.host.change(stage.now_ns, beat=0.3, quantum_beats=quantum)
+    stage.run(5)
+    stage.send("/mgrt/clock/signature", beats, 4)
+    stage.run(5)
+    stage.forget()
+    stage.run(12)
+    assert stage.timelines() == []
+    assert abs(stage.error_ms(1)) < MAX_ERROR_MS
+
+
+def test_of_a_host_that_stands_the_tempo_is_followed(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, 120.0)
+    stage.host.change(stage.now_ns, bpm=97.0, is_playing=False, is_running=False)
+    stage.follow()
+    stage.run(2)
+    assert stage.session.timeline.segments[-1].bpm == 97.0
+    assert stage.session.state["clock/bpm"] == 97.0
+    assert len(stage.timelines()) == 1
+    assert stage.gates() == []
+
+
 def test_a_host_that_stops_and_starts_takes_the_music_along(tmp_path: Path) -> None:
     stage = Stage(tmp_path, 120.0).follow()
     stage.run(5)

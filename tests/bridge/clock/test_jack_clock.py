@@ -17,6 +17,7 @@ from bridge.clock.child import ClockChild
 from bridge.clock.jack import JackSource
 from bridge.clock.midi import MidiFeed, MidiSource
 from bridge.clock.midi_position import MidiPosition
+from bridge.refusal import Refusal
 from musicgen_rt.evaluate.jack_server import JackServer
 from tests.bridge.jack_server import jack_server
 from tests.programs import requires_program
@@ -78,10 +79,49 @@ def test_the_transport_is_led_followed_located_and_stopped(server: JackServer) -
         source.stop()
 
 
+def test_bars_that_another_program_takes_over_are_no_longer_ours(server: JackServer) -> None:
+    """JACK lets any program take the timebase from us, and tells nobody."""
+    source = JackSource(Anchor(0, 0.0, 93.7, beats_per_bar=4))
+    host = None
+    try:
+        until(source, lambda one: takes_tempo(source))
+        assert source.tempo(101.0, 0) == 101.0
+        until(source, lambda one: one.bpm == 101.0)
+        command = [sys.executable, "-m", "musicgen_rt.evaluate.sync_host", server.name, "140"]
+        host = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until(source, lambda one: one.is_playing is True and one.bpm == 140.0)
+        until(source, lambda one: not takes_tempo(source))
+        with pytest.raises(Refusal, match="not ours to choose"):
+            source.tempo(120.0, 0)
+        host.kill()
+        host.wait()
+        until(source, lambda one: takes_tempo(source))
+        gone = until(source, lambda one: True)
+        assert gone.bpm == 140.0, "its beats go on"
+        assert gone.beats_per_bar == 4
+    finally:
+        source.stop()
+        if host is not None:
+            host.kill()
+            host.wait()
+
+
+def takes_tempo(source: JackSource) -> bool:
+    """Whether the bars are ours to say."""
+    try:
+        source.require_tempo(120.0)
+    except Refusal:
+        return False
+    return True
+
+
 def test_a_server_that_dies_is_noticed_and_found_again(server: JackServer) -> None:
     source = JackSource(Anchor(0, 0.0, 120.0, beats_per_bar=4))
     try:
-        until(source, lambda one: True)
+        until(source, lambda one: takes_tempo(source))
+        source.tempo(101.0, 0)
+        source.signature(3)
+        until(source, lambda one: (one.bpm, one.beats_per_bar) == (101.0, 3))
         server.kill()
         deadline = time.monotonic() + DEADLINE_SECONDS
         while source.anchor(time.monotonic_ns()) is not None:
@@ -89,7 +129,7 @@ def test_a_server_that_dies_is_noticed_and_found_again(server: JackServer) -> No
             time.sleep(0.01)
         assert not source.quality(time.monotonic_ns()).is_locked
         server.start()
-        until(source, lambda one: True)
+        until(source, lambda one: (one.bpm, one.beats_per_bar) == (101.0, 3))
     finally:
         source.stop()
 

@@ -62,6 +62,28 @@ def test_a_peer_that_leaves_leaves_its_tempo(link: LinkSource, peer: Peer) -> No
     assert not link.quality(time.monotonic_ns()).is_locked
 
 
+def test_a_peer_that_returns_finds_our_tempo_and_bars(link: LinkSource, peer: Peer) -> None:
+    peer.ask("tempo 77")
+    until(lambda: abs(anchor(link).bpm - 77) < 0.01, "the peer's tempo")
+    peer.close()
+    until(lambda: link.peers == 0, "the peer is gone")
+    before = anchor(link)
+    link.tempo(101.0, time.monotonic_ns())
+    assert anchor(link).bpm == pytest.approx(101, abs=0.01)
+    # Of two sessions that meet the older one stays; Link takes half a second for the same age.
+    until(lambda: time.monotonic_ns() - before.time_ns > 1.2e9, "some time has passed")
+    ours = anchor(link)
+    returned = Peer()
+    try:
+        until(lambda: link.peers == 1 and abs(returned.ask()["bpm"] - 101) < 0.01, "its tempo")
+        assert anchor(link).bpm == pytest.approx(101, abs=0.01)
+        now = anchor(link)
+        assert now.beat == pytest.approx(ours.beat_at(now.time_ns), abs=0.01), "ours go on"
+        until(lambda: abs(error_ms(link, returned)) < 3.0, "the bars agree")
+    finally:
+        returned.close()
+
+
 def test_bars_agree_within_3_ms(link: LinkSource, peer: Peer) -> None:
     for bpm in (60, 93.7, 120, 200):
         peer.ask(f"tempo {bpm}")

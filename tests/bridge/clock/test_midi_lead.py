@@ -65,6 +65,53 @@ def test_corrections_neither_repeat_nor_lose_a_tick() -> None:
     assert len(ticks) == pytest.approx(4000 * 256 / 1000, abs=2)
 
 
+@pytest.mark.parametrize("jump_beats", [-2.5, 1.5, 2.0])
+def test_where_our_bars_jump_who_follows_is_started_anew(jump_beats: float) -> None:
+    writer, position = TickWriter(), MidiPosition()
+    writer.lead(Lead(0.0, 3.9, 120.0, RATE_HZ, True, 4))
+    found = written(writer, 0, 1000)
+    last = 1000 * 256
+    beat = 3.9 + last / RATE_HZ * 2 + jump_beats
+    writer.lead(Lead(last, beat, 120.0, RATE_HZ, True, 4))
+    found += written(writer, last, 1000)
+    names = [name for frame, name in found if frame >= last]
+    assert names.count("stop") == names.count("start") == 1
+    assert names.index("stop") < names.index("start")
+    for frame, name in found:
+        status = {"clock": 0xF8, "start": 0xFA, "stop": 0xFC}[name]
+        position.take([status], round(frame * 1e9 / RATE_HZ))
+    now_ns = round(found[-1][0] * 1e9 / RATE_HZ)
+    anchor = position.anchor(now_ns)
+    assert anchor is not None
+    ours = beat + (found[-1][0] - last) / RATE_HZ * 2
+    assert (anchor.beat_at(now_ns) - ours + 2) % 4 - 2 == pytest.approx(0, abs=0.01)
+
+
+@pytest.mark.parametrize("jump_beats", [-8.0, 4.0, 400.02])
+def test_a_jump_by_whole_bars_is_not_heard(jump_beats: float) -> None:
+    writer = TickWriter()
+    writer.lead(Lead(0.0, 3.9, 120.0, RATE_HZ, True, 4))
+    found = written(writer, 0, 1000)
+    last = 1000 * 256
+    writer.lead(Lead(last, 3.9 + last / RATE_HZ * 2 + jump_beats, 120.0, RATE_HZ, True, 4))
+    found += written(writer, last, 1000)
+    assert [name for _, name in found if name != "clock"] == ["start"]
+    ticks = [frame for frame, name in found if name == "clock"]
+    assert {later - earlier for earlier, later in pairwise(ticks)} <= set(range(480, 1002))
+
+
+def test_a_signature_counts_bars_otherwise_and_nothing_jumps() -> None:
+    writer = TickWriter()
+    writer.lead(Lead(0.0, 19.0, 120.0, RATE_HZ, True, 4))
+    found = written(writer, 0, 94)
+    # Bar 5 begins: after 20 beats in bars of four, and after 15 in bars of three.
+    writer.lead(Lead(24_000.0, 15.0, 120.0, RATE_HZ, True, 3))
+    found += written(writer, 94 * 256, 500)
+    assert [name for _, name in found if name != "clock"] == ["start"]
+    ticks = [frame for frame, name in found if name == "clock"]
+    assert {later - earlier for earlier, later in pairwise(ticks)} == {1000}
+
+
 def test_what_is_sent_is_what_our_own_input_locks_to() -> None:
     writer, position = TickWriter(), MidiPosition()
     writer.lead(Lead(0.0, 3.9, 126.0, RATE_HZ, True, 4))

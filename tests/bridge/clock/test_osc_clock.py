@@ -64,13 +64,14 @@ def test_silence_is_told_and_the_beats_go_on() -> None:
 def test_the_tempo_can_be_set_and_tapped() -> None:
     clock = OscClock()
     now_ns, beat = play(clock, 120.0, 8, 0.0, says_tempo=True)
-    assert clock.tempo(90.0) == 90.0
-    anchor = clock.anchor(now_ns)
+    later_ns = now_ns + 700_000_000
+    assert clock.tempo(90.0, later_ns) == 90.0
+    anchor = clock.anchor(later_ns)
     assert anchor is not None
     assert anchor.bpm == 90.0
-    assert anchor.beat_at(now_ns) == pytest.approx(beat)
+    assert anchor.beat_at(later_ns) == pytest.approx(beat + 1.4), "from then on, not from before"
     for tap in range(4):
-        taps = clock.tap(now_ns + tap * SECOND_NS // 2)
+        taps = clock.tap(later_ns + tap * SECOND_NS // 2)
     assert taps.bpm == 120.0
 
 
@@ -105,6 +106,72 @@ def test_a_time_tag_says_when_the_beat_is(rig: Rig) -> None:
             rig.send_packet(bundle(rig.wall_seconds + 0.25, message))
         rig.advance(0.02)
     assert place_ms(rig, 300 * 0.02 * 2, 120) == pytest.approx(0, abs=3.0)
+
+
+def test_a_tempo_at_the_bar_changes_at_the_bar(rig: Rig) -> None:
+    """The host that is followed is given it then, and not as the request comes."""
+    for step in range(100):
+        if step % 25 == 0:
+            rig.send("/mgrt/clock/beat", step * 0.02 * 2, 120.0)
+        rig.advance(0.02)
+    rig.forget()
+    (done,) = rig.send("/mgrt/clock/tempo", 90.0, 0.0, 2)
+    line_beat = done[2]
+    place, at_line_ns = 0.0, 0
+    for _ in range(1000):
+        assert rig.session.timeline.segments[-1].bpm == 120.0
+        rig.advance(0.01)
+        if rig.session.state["clock/bpm"] == 90.0:
+            at_line_ns = rig.now_ns
+            place = rig.session.timeline.beat_at(rig.position.dac_sample / HOP)
+            break
+    assert place == pytest.approx(line_beat, abs=0.03)
+    rig.advance(1.0)
+    for _ in range(100):
+        rig.advance(0.02)
+    assert rig.session.timeline.segments[-1].bpm == 90.0
+    beats = line_beat + (rig.now_ns - at_line_ns) / SECOND_NS * 90 / 60
+    assert place_ms(rig, beats, 90) == pytest.approx(0, abs=15.0)
+
+
+def test_of_tempi_for_the_same_bar_the_last_counts_and_another_source_drops_them(rig: Rig) -> None:
+    rig.send("/mgrt/clock/beat", 0.0, 120.0)
+    for bpm in (90.0, 91.0, 92.0):
+        rig.send("/mgrt/clock/tempo", bpm, 0.0, "bar")
+    rig.advance(1.0)
+    rig.send("/mgrt/clock/tempo", 100.0, 0.0, 4)
+    for _ in range(60):
+        rig.advance(0.02)
+    assert rig.session.state["clock/bpm"] == 92.0
+    rig.send("/mgrt/clock/source", "internal")
+    for _ in range(400):
+        rig.advance(0.02)
+    assert rig.session.state["clock/bpm"] == 92.0
+
+
+def test_a_loop_of_a_program_is_no_reason_to_look_for_its_beats_again() -> None:
+    clock = OscClock()
+    rolls = random.Random(1)
+    for step in range(200):
+        at_ns = BEGIN_NS + round((step / 2 + rolls.uniform(-0.003, 0.003)) * SECOND_NS)
+        clock.beat(float(step % 16), None, at_ns)
+        if step > 8:
+            assert clock.quality(at_ns).is_locked, step
+    anchor = clock.anchor(at_ns)
+    assert anchor is not None
+    true_ns = BEGIN_NS + 199 * SECOND_NS // 2
+    assert anchor.beat_at(true_ns) == pytest.approx(199 % 16, abs=0.01)
+    assert anchor.bpm == pytest.approx(120, rel=0.005)
+
+
+def test_a_loop_of_half_a_beat_more_is_a_jump() -> None:
+    clock = OscClock()
+    now_ns, _ = play(clock, 120.0, 16, 0.0, says_tempo=True)
+    clock.beat(4.5, None, now_ns + SECOND_NS // 2)
+    anchor = clock.anchor(now_ns)
+    assert anchor is not None
+    assert anchor.bpm == 120.0
+    assert anchor.beat_at(now_ns + SECOND_NS // 2) == pytest.approx(4.5)
 
 
 def test_a_ramp_is_the_internal_clocks(rig: Rig) -> None:

@@ -30,6 +30,19 @@ def test_what_is_done_to_samples_falls_on_the_lines_sample(
     assert rig.playout[-1]["sample"] == round(BAR_SAMPLES / 4)
 
 
+@pytest.mark.parametrize(
+    "when", ["0", "-1", "65", "NaN", "Infinity", "1e300", "2.5", '"later"', '""', "1" * 400, "true"]
+)
+def test_a_when_that_is_none_is_refused_with_what_is_expected(rig: Rig, when: str) -> None:
+    rig.dispatcher.handle_json(f'["/mgrt/audio/mute", 1, {when}]'.encode(), rig.client())
+    ((address, _, reason),) = rig.take()
+    assert address == "/fail"
+    assert "now, beat, bar or 1 to 64 bars" in reason or "not JSON" in reason
+    assert len(reason) < 300
+    assert rig.playout == []
+    assert rig.dispatcher.counters["handler_errors_total"] == 0
+
+
 def test_a_time_tag_is_kept_to_the_sample(rig: Rig) -> None:
     rig.send_packet(bundle(rig.wall_seconds + 0.333, osc("/mgrt/audio/mute", 1)))
     at_sample = rig.position.dac_sample + 0.333 * RATE_HZ

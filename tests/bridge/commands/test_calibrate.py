@@ -58,6 +58,21 @@ def test_a_file_of_nonsense_is_refused(tmp_path: Path, text: str) -> None:
         read_latencies(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["{", '{"card": 1e9}'])
+def test_calibrating_again_mends_a_file_of_nonsense(tmp_path: Path, text: str) -> None:
+    (tmp_path / "output-latency.json").write_text(text)
+    write_latency(tmp_path, "card", 2.0)
+    assert read_latencies(tmp_path) == {"card": 2.0}
+
+
+@pytest.mark.parametrize("latency_ms", [1500.0, -1000.1, float("nan")])
+def test_a_latency_that_no_output_has_is_not_kept(tmp_path: Path, latency_ms: float) -> None:
+    write_latency(tmp_path, "card", 2.0)
+    with pytest.raises(Refusal, match="expected at most 1000"):
+        write_latency(tmp_path, "card", latency_ms)
+    assert read_latencies(tmp_path) == {"card": 2.0}
+
+
 def test_a_known_latency_can_be_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["calibrate", "--device", "card", "--set-ms", "4.5", "--data", str(tmp_path), "--json"]
     assert main(words) == 0

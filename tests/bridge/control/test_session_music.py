@@ -360,3 +360,16 @@ def test_sync_waits_for_what_came_before(rig: Rig) -> None:
     assert "/mgrt/synced" not in {reply[0] for reply in rig.take()}, "the second value waits"
     rig.apply()
     assert rig.take()[-1] == ("/mgrt/synced", 2)
+
+
+def test_a_note_that_cannot_be_let_go_for_a_flood_is_still_held(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.send("/mgrt/melody/note_on", 60, 100)
+    rig.apply()
+    monkeypatch.setattr("bridge.control.owed.MAX_OWED", 1)
+    rig.send("/mgrt/prompt/set", 0, "jazz")
+    assert rig.send("/mgrt/melody/note_off", 60)[-1][:2] == ("/fail", "/mgrt/melody/note_off")
+    assert rig.session.notes.sounding() == [(60, 100)]
+    rig.dispatcher.forget(rig.client())
+    assert rig.commands()[-1] == ("melody/note_off", 60), "its client's leaving ends it"

@@ -105,7 +105,7 @@ class HostClock(ClockSource):
     def __init__(self) -> None:
         self.beats = []
 
-    def tempo(self, bpm: float) -> float:
+    def tempo(self, bpm: float, at_ns: int) -> float:
         return round(bpm)
 
     def signature(self, beats_per_bar: int) -> int:
