@@ -90,6 +90,8 @@ def render_demo(player: Player, piece: DemoPiece) -> Rendered:
         _apply(player, piece, change)
     seconds = _bar_frame(engine, piece.bars) / rate_hz
     samples = player.go_on(seconds)
+    # Lowered where the file would clip: what is measured and drawn is what is heard.
+    samples = samples * min(1.0, _LOUDEST / max(float(np.abs(samples).max(initial=0.0)), 1e-9))
     bars = [frame / rate_hz for frame in _bar_frames(engine, piece.bars)]
     return Rendered(
         piece,
@@ -163,9 +165,7 @@ def _beats(engine: Engine, seconds: float) -> list[float]:
 
 
 def _write_audio(path: Path, rendered: Rendered) -> None:
-    """Mono, lowered where it would clip."""
     samples, rate_hz = rendered.samples, rendered.rate_hz
-    samples = samples * min(1.0, _LOUDEST / max(float(np.abs(samples).max(initial=0.0)), 1e-9))
     is_opus = path.suffix == ".opus"
     if is_opus:
         samples, rate_hz = soxr.resample(samples, rate_hz, _OPUS_RATE_HZ), _OPUS_RATE_HZ

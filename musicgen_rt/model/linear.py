@@ -19,7 +19,7 @@ from musicgen_rt.errors import ParameterError
 # torch each keep up to 1024 of these, half a megabyte a piece, and the end of a window's past may
 # have any length: hundreds of megabytes for nothing. Both look here before their first product.
 for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(_name, "128")
+    os.environ.setdefault(_name, "32")
 
 INT4_GROUP = 64
 _INT4_LEVELS = 15
