@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import librosa
@@ -16,15 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicgen_rt.errors import ParameterError
-from musicgen_rt.evaluate.melody_stage import MelodyStage
+from musicgen_rt.evaluate.melody_venue import PROMPT, Stage, Venue
 from musicgen_rt.evaluate.pocket_melody import REST, melody_agreement
-from musicgen_rt.live.controls import require_melody_ability
-from musicgen_rt.model.musicgen import MusicGen
 
 AGREEMENT_BOUND = 0.60
 DEFAULT_PHRASES = 20
 PHRASES_RANGE = (2, 200)
-PROMPT = "lead melody with a soft pad"
 
 _BEATS_PER_BAR = 4
 _FOLLOWED_BARS, _LOOP_BARS, _LOOPED_BARS = 4, 2, 4
@@ -91,14 +89,11 @@ def random_phrase(seed: int, index: int) -> Phrase:
     return Phrase(round(float(rng.uniform(*_BPM_RANGE))), tuple(notes), _FOLLOWED_BARS)
 
 
-def play_phrase(model: MusicGen, phrase: Phrase, seed: int) -> PlayedPhrase:
-    """A phrase through the worker's stage: followed once, then captured as a loop and repeated."""
-    conditioning = model.config.frame_conditioning
-    attributes = conditioning.attributes if conditioning is not None else ()
-    asked: list[tuple[Any, ...]] = [("prompt/set", 0, PROMPT, 1.0, 0)]
-    if "lead" in attributes:
-        asked.append(("attr/set", "lead", "on"))
-    stage = MelodyStage(model, phrase.bpm, seed, asked)
+def play_phrase(stage: Stage, phrase: Phrase) -> PlayedPhrase:
+    """A phrase on a stage at its tempo: followed once, then captured as a loop and repeated.
+
+    Raises MusicgenRTError for what the stage refuses.
+    """
     first_bar = 1
     stage.until(stage.timeline.bar_start_frame(first_bar) - 8)
     stage.send("melody/mode", "follow")
@@ -125,28 +120,32 @@ def play_phrase(model: MusicGen, phrase: Phrase, seed: int) -> PlayedPhrase:
 
 
 def evaluate_melody(
-    model: MusicGen, phrases: int, seed: int, progress: Progress
+    venue: Venue, phrases: int, seed: int, progress: Progress
 ) -> tuple[dict[str, Any], list[PlayedPhrase]]:
-    """A model's report, for `json.dumps`, and what it is of.
+    """The report of what is heard at a venue, for `json.dumps`, and what it is of.
 
-    Raises ParameterError for a number of phrases out of range, UnsupportedError for a model that
-    follows no melody.
+    Raises ParameterError for a number of phrases out of range, MusicgenRTError for what the venue
+    refuses.
     """
     fewest, most = PHRASES_RANGE
     if not fewest <= phrases <= most:
         raise ParameterError(f"phrases is {phrases}: expected {fewest} to {most}")
-    require_melody_ability(model.config)
-    played = []
+    played, faults = [], [venue.faults()]
     for index in range(phrases):
         progress("phrases", index, phrases)
-        played.append(play_phrase(model, random_phrase(seed, index), seed + index))
+        phrase = random_phrase(seed, index)
+        played.append(play_phrase(venue.stage(phrase.bpm, seed + index), phrase))
+        faults.append(venue.faults())
     report: dict[str, Any] = {
-        "model": model.source,
+        "model": venue.source,
+        "through": venue.through,
         "prompt": PROMPT,
         "phrases": phrases,
         "seed": seed,
         "agreement_bound": AGREEMENT_BOUND,
     }
+    for name in faults[0]:
+        report[name] = [after[name] - before[name] for before, after in pairwise(faults)]
     for name in ("followed", "looped"):
         pairs = [getattr(one, name) for one in played]
         others = [*pairs[1:], pairs[0]]
@@ -175,7 +174,7 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _keys(stage: MelodyStage, notes: tuple[PhraseNote, ...], first_bar: int) -> Classes:
+def _keys(stage: Stage, notes: tuple[PhraseNote, ...], first_bar: int) -> Classes:
     """Play notes from a bar on; the pitch class asked for at each frame since frame 0 [T]."""
     origin = stage.timeline.bar_line_at(first_bar)
     begin_beat = stage.timeline.beat_at(origin)
@@ -190,9 +189,7 @@ def _keys(stage: MelodyStage, notes: tuple[PhraseNote, ...], first_bar: int) -> 
     return classes
 
 
-def _repeated(
-    stage: MelodyStage, notes: tuple[PhraseNote, ...], first_bar: int, end_bar: int
-) -> Classes:
+def _repeated(stage: Stage, notes: tuple[PhraseNote, ...], first_bar: int, end_bar: int) -> Classes:
     """The pitch class that a loop asks for at each frame since frame 0, up to a bar [T]."""
     classes = np.full(0, REST, dtype=np.int64)
     for bar in range(first_bar, end_bar, _LOOP_BARS):
@@ -206,7 +203,7 @@ def _repeated(
     return classes
 
 
-def _with_note(classes: Classes, stage: MelodyStage, pitch: int, on: int, off: int) -> Classes:
+def _with_note(classes: Classes, stage: Stage, pitch: int, on: int, off: int) -> Classes:
     skipped = round(_ONSET_SECONDS * float(stage.timeline.frame_rate_hz))
     grown = np.full(max(off, len(classes)), REST, dtype=np.int64)
     grown[: len(classes)] = classes
@@ -214,7 +211,7 @@ def _with_note(classes: Classes, stage: MelodyStage, pitch: int, on: int, off: i
     return grown
 
 
-def _heard(stage: MelodyStage) -> Classes:
+def _heard(stage: Stage) -> Classes:
     """The strongest pitch class at each frame [T]."""
     chroma = librosa.feature.chroma_stft(
         y=stage.heard(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from musicgen_rt.contract.buffer_snapshot import PlayoutState
 from musicgen_rt.contract.command import Command
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import MusicgenRTError
+from musicgen_rt.evaluate.melody_venue import LEAD, PROMPT
 from musicgen_rt.live.conductor import Conductor
+from musicgen_rt.live.controls import require_melody_ability
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.worker_commands import prepare
 from musicgen_rt.live.worker_outbox import Outbox
@@ -23,6 +26,32 @@ _LEAD_MS = 600
 _COMMITTED_FRAMES = 3
 _STEP_FRAMES = 2
 _BUFFER_SECONDS = 26
+
+
+class StageVenue:
+    """A stage of its own for each phrase, and no music of others before it."""
+
+    through = "stage"
+
+    def __init__(self, model: MusicGen) -> None:
+        """Raises UnsupportedError for a model that follows no melody."""
+        require_melody_ability(model.config)
+        self._model = model
+        conditioning = model.config.frame_conditioning
+        attributes = conditioning.attributes if conditioning is not None else ()
+        self._calls: list[tuple[Any, ...]] = [("prompt/set", 0, PROMPT, 1.0, 0)]
+        if LEAD in attributes:
+            self._calls.append(("attr/set", LEAD, "on"))
+
+    @property
+    def source(self) -> str:
+        return self._model.source
+
+    def stage(self, bpm: float, seed: int) -> MelodyStage:
+        return MelodyStage(self._model, bpm, seed, self._calls)
+
+    def faults(self) -> Mapping[str, int]:
+        return {}
 
 
 class MelodyStage:

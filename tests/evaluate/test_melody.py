@@ -12,6 +12,7 @@ import pytest
 from musicgen_rt.errors import ParameterError, UnsupportedError
 from musicgen_rt.evaluate.melody import evaluate_melody, random_phrase, table
 from musicgen_rt.evaluate.melody_picture import draw_melody
+from musicgen_rt.evaluate.melody_stage import StageVenue
 from musicgen_rt.evaluate.pocket_play import Player
 from musicgen_rt.model.musicgen import MusicGen
 
@@ -41,14 +42,15 @@ def test_phrases_are_whole_bars_of_notes_one_at_a_time() -> None:
 
 def test_bad_requests_are_refused(tiny_model: MusicGen) -> None:
     with pytest.raises(ParameterError, match="expected 2 to 200"):
-        evaluate_melody(tiny_model, 1, 0, _ignore)
+        evaluate_melody(StageVenue(tiny_model), 1, 0, _ignore)
     config = replace(tiny_model.config, frame_conditioning=None)
     with pytest.raises(UnsupportedError, match="cannot follow a melody"):
-        evaluate_melody(replace(tiny_model, config=config), 2, 0, _ignore)
+        StageVenue(replace(tiny_model, config=config))
 
 
 def test_the_report_adds_up(tiny_model: MusicGen) -> None:
-    report, played = evaluate_melody(tiny_model, 2, 0, _ignore)
+    report, played = evaluate_melody(StageVenue(tiny_model), 2, 0, _ignore)
+    assert report["through"] == "stage"
     assert len(played) == 2
     for name in ("followed", "looped"):
         assert 0 <= report[name]["agreement"] <= 1
