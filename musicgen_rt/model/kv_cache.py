@@ -60,6 +60,11 @@ class KVCache:
         """Positions that may be used."""
         return self.keys[0].shape[2]
 
+    def first_rows(self, rows: int) -> KVCache:
+        """A cache of the first rows alone, in the same memory."""
+        keys, values = [k[:rows] for k in self.keys], [v[:rows] for v in self.values]
+        return KVCache(keys, values, self.span_step)
+
     def span(self, position: int) -> int:
         """How many positions a query at `position` reads: up to the next multiple of the step.
 
@@ -139,6 +144,11 @@ class CrossCache:
     @property
     def text_capacity(self) -> int:
         return self.mask.shape[-1]
+
+    def first_rows(self, rows: int) -> CrossCache:
+        """A cache of the first rows alone, in the same memory, with the prompts they have."""
+        keys, values = [k[:rows] for k in self.keys], [v[:rows] for v in self.values]
+        return CrossCache(keys, values, self.mask[:rows], self.lengths[:rows])
 
     def set_row(self, row: int, text: TextKV | None) -> None:
         """Give a row its prompt in place; None is the null prompt."""
