@@ -59,7 +59,8 @@ class PhraseEar(threading.Thread):
                 if topic == _PCM:
                     self._take_block(json.loads(head), payload)
                 else:
-                    self.fallbacks += bool(json.loads(payload)[0])
+                    _, is_on = json.loads(payload)
+                    self.fallbacks += bool(is_on)
 
     def close(self) -> None:
         """Stop listening."""

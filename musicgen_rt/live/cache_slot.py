@@ -15,7 +15,8 @@ class CacheSlot:
 
     It can make any diagonal from `valid_from` to `end` next. Its rows at `valid_from` itself were
     taken over from another cache, unless that is where its window begins. `window` is None while it
-    holds nothing, or is being filled. `texts` are the prompts whose keys and values `cross` holds.
+    holds nothing, or is being filled. `texts` are the prompts whose keys and values `cross` holds,
+    `uses` how often the pool has given it out again.
     Written by the engine's thread only.
     """
 
@@ -26,6 +27,7 @@ class CacheSlot:
     window: Window | None = None
     valid_from: int = 0
     end: int = 0
+    uses: int = 0
 
     def reach(self, window: Window, frame: int) -> int | None:
         """The last diagonal up to `frame` that this cache can make next in `window`, if any.

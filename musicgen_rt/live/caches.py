@@ -32,6 +32,8 @@ class Caches:
         """`conditions_of(frame)` is what the score asks of a frame."""
         self.active: CacheSlot | None = None
         self._job: PrefillJob | None = None
+        # The last one that was finished: a going back may need most of it again.
+        self._opened: PrefillJob | None = None
         self._lm, self._pool, self._store = lm, pool, store
         self._conditions, self._bias = conditions, bias
         self._conditions_of, self._chunk_frames = conditions_of, chunk_frames
@@ -42,7 +44,7 @@ class Caches:
             self._job = self._new_job(window, rows, memory)
         assert self._job is not None
         slot = self._job.finish()
-        self._job, self.active = None, slot
+        self._opened, self._job, self.active = self._job, None, slot
         return slot
 
     def reopen(self, window: Window, frame: int) -> CacheSlot | None:
@@ -95,9 +97,21 @@ class Caches:
         return self._conditions.prefix_length(slot.rows) + slot.window.position_of(diagonal)
 
     def forget_from(self, frame: int) -> None:
-        """What caches hold of `frame` and later is no longer true; none is active then."""
-        self.active = self._job = None
+        """What caches hold of `frame` and later is no longer true; none is active then.
+
+        What was read of a window that begins later is kept up to `frame`: its beginning is as near
+        again, and reading it all would take longer than the music lasts.
+        """
+        self.active = None
         self._pool.forget_from(frame)
+        opened = self._opened
+        if opened is not None and opened.window.since >= frame:
+            self._job, self._opened = None, None
+            if self._pool.has(opened.slot) and opened.has_slot:
+                self._job = opened
+                self._conditions.set_texts(opened.slot, opened.rows)
+        if self._job is not None:
+            self._job.forget_from(frame)
 
     def clean_after_failure(self, diagonal: int) -> None:
         """Wipe what a step that failed at `diagonal` left: a mask hides numbers, but not NaN."""
@@ -107,14 +121,14 @@ class Caches:
             slot.cache.clear_from(self.position_of(slot, diagonal))
         else:  # no step of it succeeded: the fault may lie in what it was filled with
             slot.cache.clear_from(0)
-            slot.window = self.active = None
+            slot.window = self.active = self._opened = None
         if self._job is not None:
             self._job.slot.cache.clear_from(0)
             self._job = None
 
     def release(self) -> None:
         """Free every cache but the active one, and what was being filled."""
-        self._job = None
+        self._job = self._opened = None
         self._pool.keep_only(self.active)
 
     def adopt(self, window: Window, rows: tuple[Row, ...], valid_from: int, end: int) -> CacheSlot:
@@ -126,7 +140,7 @@ class Caches:
 
     def _is_ahead(self, window: Window, rows: tuple[Row, ...], memory: Memory | None) -> bool:
         job = self._job
-        if job is None or job.window != window or job.slot.rows != rows:
+        if job is None or job.window != window or job.rows != rows:
             return False
         return job.memory is memory
 

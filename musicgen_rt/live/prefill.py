@@ -41,7 +41,8 @@ class PrefillJob:
         `conditions_of(frame)` is what the score asks of a frame. With `chunk_frames` None the
         whole window is one chunk.
         """
-        self.slot, self.window = slot, window
+        self.slot, self.window, self.rows = slot, window, slot.rows
+        self._use = slot.uses
         self._lm, self._store = lm, store
         self.memory = memory
         self._conditions_of, self._row_bias = conditions_of, bias
@@ -55,6 +56,16 @@ class PrefillJob:
     def chunks_left(self) -> int:
         remaining = -(-(self._total - self._done) // self._chunk)
         return remaining + (self._prefix is not None)
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether the slot has not been given to anybody else since."""
+        return self.slot.uses == self._use
+
+    def forget_from(self, frame: int) -> None:
+        """What was read of `frame` and later is not true any more; whole chunks before it are."""
+        true_chunks = max(0, self.window.position_of(frame)) // self._chunk
+        self._done = min(self._done, true_chunks * self._chunk)
 
     @torch.inference_mode()
     def advance(self) -> bool:

@@ -56,6 +56,7 @@ class SlotPool:
         # Two of a kind: the playing one and one to prefill or to go back to.
         if fitting and (alike >= 2 or is_full):
             fitting[0].window = None
+            fitting[0].uses += 1
             return fitting[0]
         room = self._leave(free[0]) if is_full else None
         if room is not None and room.cache.rows < rows:
@@ -65,6 +66,10 @@ class SlotPool:
         slot = room.slot(rows)
         self._rooms[slot] = room
         return slot
+
+    def has(self, slot: CacheSlot) -> bool:
+        """Whether it is one of those there are."""
+        return slot in self._rooms
 
     def forget_from(self, frame: int) -> None:
         """What slots hold of `frame` and later is no longer true."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 from musicgen_rt.errors import MusicgenRTError, UnsupportedError
 from musicgen_rt.evaluate.melody import Classes, Phrase, PhraseNote, PlayedPhrase, play_phrase
 from musicgen_rt.evaluate.melody_daemon import DaemonVenue
+from musicgen_rt.evaluate.melody_ear import PhraseEar
 from musicgen_rt.evaluate.pocket_melody import REST, melody_agreement
 
 pytestmark = pytest.mark.timeout(900)
@@ -79,3 +83,20 @@ def test_a_model_that_follows_nothing_is_refused(tmp_path: Path) -> None:
         pytest.raises(UnsupportedError, match="pocket cannot follow a melody"),
     ):
         venue.stage(120.0, 0)
+
+
+def test_a_loop_of_old_bars_is_counted_once_and_not_its_end_too() -> None:
+    header = {"sequence": 0, "channels": 1, "sample": 0, "beat": 0.0, "rate_hz": 32_000}
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        ear = PhraseEar(publisher.bind_to_random_port("tcp://127.0.0.1"), 32_000)
+        ear.start()
+        with closing(ear):
+            for _ in ("pcm", "fallback"):
+                publisher.recv()  # it has subscribed
+            for is_on in (1, 0, 1, 0):
+                event = ["/mgrt/fallback", is_on]
+                publisher.send_multipart([b"/mgrt/fallback", b"", json.dumps(event).encode()])
+            block = np.zeros(320, np.float32).tobytes()
+            publisher.send_multipart([b"pcm", json.dumps(header).encode(), block])
+            ear.until(320)
+    assert ear.fallbacks == 2

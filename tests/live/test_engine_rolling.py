@@ -171,3 +171,31 @@ def test_windows_roll_on_bars(bpm: float, beats: int, engine_of: EngineMaker) ->
         assert window.since in bars and window.start in bars
         assert window.position_of(window.since) <= 125
     assert engine.next_sample / 32000 * bpm / 60 == pytest.approx(engine.step(1).beat)
+
+
+@pytest.mark.parametrize("name", ["text", "melody", "frame"])
+def test_going_back_over_a_roll_keeps_what_was_read_before(
+    name: str, engine_of: EngineMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = EngineOptions(window_seconds=4.0, context_seconds=1.6, prefill_chunk_frames=20)
+    engine, fresh = playing(engine_of(name, options)), playing(engine_of(name, options))
+    for one in (engine, fresh):
+        render(one, 220, 20)
+        since = one.session.stream.windows[-1].since
+        assert 190 <= since <= 200
+        one.rollback(since - 2)
+        one.set_parameter("temperature", 0.8)
+    fresh.parts.pool.keep_only(None)  # it knows of nothing but its codes
+    read: dict[Engine, int] = {}
+    prefill = type(engine.model.lm).prefill
+
+    def counted(lm: object, tokens: torch.Tensor, *args: object) -> torch.Tensor:
+        read[one] = read.get(one, 0) + tokens.shape[-1]
+        return prefill(lm, tokens, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(engine.model.lm), "prefill", counted)
+    for one in (engine, fresh):
+        render(one, 220, 20)
+        assert one.session.stream.windows[-1].since == since
+    assert read[engine] <= 20 < 70 < read[fresh]
+    np.testing.assert_array_equal(engine.codes(130, 216), fresh.codes(130, 216))
