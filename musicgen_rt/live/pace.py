@@ -21,6 +21,9 @@ _TYPICAL_FRAMES = 10
 _SHORTEST_STEP_SECONDS = 1e-4
 _OUTLIER = 4.0
 _SAFETY = 1.5
+# A fill that is known to take a while may take that long again; one odd one says little.
+_FILL_KEPT_PART = 0.9
+_FILL_GROWTH, _FILL_GROWTH_SECONDS = 2.0, 0.02
 
 
 @dataclass
@@ -34,6 +37,8 @@ class Pace:
     settle_frames: int
     lead_ms: int = DEFAULT_LEAD_MS
     steps_per_second: float = 0.0
+    # What a call that begins with filling a cache takes longer than its steps.
+    fill_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.steps_per_second = self.steps_per_second or _FIRST_GUESS * self.frame_rate_hz
@@ -42,9 +47,13 @@ class Pace:
         """Raises ParameterError for a lead out of range."""
         self.lead_ms = checked_whole("lead_ms", lead_ms, *LEAD_MS_RANGE)
 
-    def add(self, frames: int, seconds: float) -> None:
-        """So many steps took so long."""
+    def add(self, frames: int, seconds: float, *, is_filled: bool = False) -> None:
+        """So many steps took so long, the filling of a cache before them included."""
         slowness = 1 / self.steps_per_second
+        if is_filled:
+            extra = max(0.0, seconds - frames * slowness)
+            most = _FILL_GROWTH * self.fill_seconds + _FILL_GROWTH_SECONDS
+            self.fill_seconds = max(min(extra, most), _FILL_KEPT_PART * self.fill_seconds)
         # A single slow call, as when a window is filled, says little about the next one.
         measured = min(max(seconds / frames, _SHORTEST_STEP_SECONDS), _OUTLIER * slowness)
         part = 1 - (1 - _NEWEST_PART) ** (frames / _TYPICAL_FRAMES)
@@ -75,14 +84,17 @@ class Pace:
 
     @property
     def rewrite_frames(self) -> float:
-        """How many frames are played from a going back until the rewrite, and one to be safe."""
+        """How many frames are played from a going back until the rewrite, and one to be safe.
+
+        A going back leaves a cache to be filled: a little where it can be taken up again.
+        """
         played_a_step = self.frame_rate_hz / self.steps_per_second
         if played_a_step >= 1:
             return math.inf
         # Until a reserve is final beyond a commit point that goes on, from a margin ahead of it.
         frames = max(1, self.settle_frames + self.reserve_frames + 1 - self.margin_frames)
         steps = frames / (1 - played_a_step) + self.chunk_frames
-        return steps * played_a_step + 1
+        return steps * played_a_step + self.fill_seconds * self.frame_rate_hz + 1
 
     @property
     def margin_frames(self) -> int:

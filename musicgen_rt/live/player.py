@@ -177,10 +177,10 @@ class Player:
         """Make up to `max_frames` more. Raises NonFiniteError; BehindCommitError at a hole."""
         if self.frozen is not None:
             return self._play_loop(self.frozen)
-        started = self._clock()
+        started, is_filled = self._clock(), self.engine.is_about_to_fill
         frames = max(1, min(max_frames, self.pace.chunk_frames))
         chunk = self.engine.step(frames)
-        self.pace.add(frames, self._clock() - started)
+        self.pace.add(frames, self._clock() - started, is_filled=is_filled)
         first = self.beats.map.session_end
         # What is left out must be made besides, well before the music runs dry.
         spare_frames = self.ahead_frames() / 2 * self.pace.steps_per_second

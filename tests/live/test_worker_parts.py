@@ -49,6 +49,23 @@ def test_pace_follows_the_measured_speed() -> None:
     assert pace.is_too_slow and pace.steps_per_second == pytest.approx(40, rel=0.02)
 
 
+def test_a_going_back_waits_for_what_its_filling_takes() -> None:
+    pace = Pace(50.0, settle_frames=7)
+    for _ in range(60):
+        pace.add(10, 0.05)
+    before = pace.rewrite_frames
+    pace.add(10, 3.0, is_filled=True)  # the first one compiles: that says little
+    assert pace.fill_seconds <= 0.02
+    for _ in range(10):
+        pace.add(10, 0.05)
+        pace.add(10, 0.11, is_filled=True)
+    assert before + 2 < pace.rewrite_frames < before + 5
+    for _ in range(60):
+        pace.add(10, 0.05)
+        pace.add(10, 0.05, is_filled=True)
+    assert pace.rewrite_frames == pytest.approx(before, abs=0.2)
+
+
 @pytest.mark.parametrize("lead", [99, 20_001, 150.5, True])
 def test_a_lead_out_of_range(lead: Any) -> None:
     with pytest.raises(ParameterError, match="100 to 20000"):
