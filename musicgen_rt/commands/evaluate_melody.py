@@ -48,7 +48,15 @@ def run(args: argparse.Namespace) -> int:
         asked = first.looped[0].copy()
         asked[: len(first.followed[0])] = first.followed[0]
         title = f"{report['model']}: a phrase followed, then looped"
-        draw_melody(args.plot, first.samples, first.rate_hz, asked.tolist(), title)
+        draw_melody(
+            args.plot,
+            first.samples,
+            first.rate_hz,
+            asked.tolist(),
+            title,
+            first.beats_seconds,
+            first.bars_seconds,
+        )
     write_report(args, report, table(report))
     return 0
 

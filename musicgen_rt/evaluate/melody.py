@@ -71,6 +71,17 @@ class PlayedPhrase:
     samples: NDArray[np.float32]
     rate_hz: int
 
+    @property
+    def beats_seconds(self) -> list[float]:
+        """When its samples have beats: they begin on a bar line."""
+        beats = int(len(self.samples) / self.rate_hz * self.phrase.bpm / 60)
+        return [beat * 60 / self.phrase.bpm for beat in range(beats + 1)]
+
+    @property
+    def bars_seconds(self) -> list[float]:
+        """When its samples have bar lines."""
+        return self.beats_seconds[::_BEATS_PER_BAR]
+
 
 def random_phrase(seed: int, index: int) -> Phrase:
     """A phrase in a key of its own, in steps and small leaps; the same for the same arguments."""

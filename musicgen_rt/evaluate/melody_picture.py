@@ -58,7 +58,7 @@ def draw_melody(
         for edge in (one - 0.5, one + 0.5):
             axes.plot([left, right], [edge, edge], color="cyan", linewidth=1.2)
     for second in beats_seconds:
-        axes.axvline(second, color="white", linewidth=0.4, linestyle=":", alpha=0.6)
+        axes.axvline(second, color="white", linewidth=0.6, linestyle=":", alpha=0.7)
     for second in bars_seconds:
         axes.axvline(second, color="white", linewidth=0.9, alpha=0.8)
     axes.set_yticks(range(12), _NAMES)

@@ -61,6 +61,11 @@ def test_the_report_adds_up(tiny_model: MusicGen) -> None:
         pitches = [note.pitch % 12 for note in one.phrase.notes]
         runs = asked[np.flatnonzero(np.diff(asked, prepend=12))]
         assert [int(c) for c in runs if c != 12] == pitches
+        beats, bars = one.beats_seconds, one.bars_seconds
+        bar_seconds = 4 * 60 / one.phrase.bpm
+        assert np.allclose(np.diff(bars), bar_seconds) and bars == beats[::4]
+        # A bar before it, the phrase, a bar in between, the loop and its repeats.
+        assert len(one.samples) / one.rate_hz == pytest.approx(12 * bar_seconds, abs=0.05)
     json.dumps(report, allow_nan=False)
     assert len(table(report).splitlines()) == 3
 
