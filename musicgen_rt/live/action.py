@@ -29,6 +29,8 @@ class Action:
     # Whether the old music up to that sample is made first; open until `frame` is reached.
     is_waiting: bool | None = field(default=None, init=False)
     is_jump: bool = False
+    # Whether it came too late for its bar line once: the next one is kept.
+    is_put_off: bool = field(default=False, init=False)
     # A jump that waits for no bar line, nor for its turn.
     is_urgent: bool = False
     # Whether it would not be heard, so that nothing needs to be made again for it.

@@ -17,6 +17,8 @@ class Conductor:
         self.stage, self._outbox = stage, outbox
         self._pending: list[Action] = []
         self._last_free = (stage.player.splice, 0)
+        # The last jump's name and moment, until there is music of where it led.
+        self._jumped: tuple[str, float] | None = None
 
     @property
     def num_pending(self) -> int:
@@ -33,7 +35,8 @@ class Conductor:
             raise ParameterError(f"{MAX_PENDING} commands wait for their frames: try again later")
         player = self.stage.player
         if action.is_jump and action.frame is None:
-            action.frame = player.free_frame() if action.is_urgent else player.free_bar()
+            taking = player.pace.jump_frames(action.name)
+            action.frame = player.free_frame() if action.is_urgent else player.free_bar(taking)
         if not action.is_jump and action.frame is not None and action.frame > player.next_frame:
             self._answer(action, action.frame)
         self._pending.append(action)
@@ -76,8 +79,25 @@ class Conductor:
         """A frame up to which music is needed for a jump that comes soon, whatever the lead."""
         player = self.stage.player
         soon = player.free_frame() + 2 * player.pace.margin_frames
-        jumps = [a.frame for a in self._pending if a.is_jump and a.frame is not None]
-        return max((f + player.settle_frames for f in jumps if f <= soon), default=None)
+        jumps = [
+            a.frame
+            for a in self._pending
+            if a.is_jump and a.frame is not None and a.frame <= soon + self._taking_frames(a)
+        ]
+        return max((frame + player.settle_frames for frame in jumps), default=None)
+
+    def music_came(self) -> None:
+        """The player has written: if it had jumped, that is how long it took."""
+        if self._jumped is not None:
+            name, jumped_at = self._jumped
+            self.stage.player.pace.add_jump(name, self.stage.player.now() - jumped_at)
+            self._jumped = None
+
+    def _taking_frames(self, jump: Action) -> int:
+        """How long a jump will take; 0 for one that waits for nothing, or has waited once."""
+        if jump.is_urgent or jump.is_put_off:
+            return 0
+        return self.stage.player.pace.jump_frames(jump.name)
 
     def _change(self) -> None:
         """Put the changes that are due into the score, after one going back for all of them."""
@@ -182,14 +202,17 @@ class Conductor:
         player = self.stage.player
         assert action.frame is not None
         # A jump cannot come before what another one has settled, except one that is urgent.
-        reachable = player.free_frame()
+        taking = self._taking_frames(action)
+        reachable = player.free_frame(taking)
         frame = max(action.frame, 0 if action.is_urgent else player.splice.session_frame)
         if action.frame < reachable:
-            frame = max(frame, reachable if action.is_urgent else player.free_bar())
+            frame = max(frame, reachable if action.is_urgent else player.free_bar(taking))
+            action.is_put_off = True
             if not action.is_urgent and frame + player.settle_frames > player.next_frame:
                 action.frame = frame
                 self._pending.append(action)
                 return
+        self._jumped = (action.name, player.now())
         if self._run(action, frame):
             self._outbox.send("state", **self.stage.controls())
 

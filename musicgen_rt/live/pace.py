@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from musicgen_rt.live.controls import checked_whole
 
@@ -24,6 +24,9 @@ _SAFETY = 1.5
 # A fill that is known to take a while may take that long again; one odd one says little.
 _FILL_KEPT_PART = 0.9
 _FILL_GROWTH, _FILL_GROWTH_SECONDS = 2.0, 0.02
+# A jump of a kind that was not made yet: about what can be made again instead of being read.
+_FIRST_JUMP_STEPS = 64
+_JUMP_KEPT_PART, _LONGEST_JUMP_SECONDS = 0.8, 2.0
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Pace:
     steps_per_second: float = 0.0
     # What a call that begins with filling a cache takes longer than its steps.
     fill_seconds: float = 0.0
+    # From jumps of each kind to the first music of where they lead.
+    jump_seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.steps_per_second = self.steps_per_second or _FIRST_GUESS * self.frame_rate_hz
@@ -58,6 +63,16 @@ class Pace:
         measured = min(max(seconds / frames, _SHORTEST_STEP_SECONDS), _OUTLIER * slowness)
         part = 1 - (1 - _NEWEST_PART) ** (frames / _TYPICAL_FRAMES)
         self.steps_per_second = 1 / ((1 - part) * slowness + part * measured)
+
+    def add_jump(self, name: str, seconds: float) -> None:
+        """A jump of a kind took so long until there was music again."""
+        kept = _JUMP_KEPT_PART * self.jump_seconds.get(name, 0.0)
+        self.jump_seconds[name] = max(min(seconds, _LONGEST_JUMP_SECONDS), kept)
+
+    def jump_frames(self, name: str) -> int:
+        """How many frames are played from a jump of a kind until there is music again."""
+        first_guess = min(_FIRST_JUMP_STEPS / self.steps_per_second, _LONGEST_JUMP_SECONDS)
+        return math.ceil(self.jump_seconds.get(name, first_guess) * self.frame_rate_hz)
 
     @property
     def is_too_slow(self) -> bool:

@@ -91,13 +91,20 @@ class Player:
             return self.splice.stream_frame
         return self.engine.next_frame
 
-    def free_frame(self) -> int:
-        """The first frame that a change can still be heard from, computing time allowed for."""
-        return max(min(self._reachable_frame(), self.next_frame), self.splice.session_frame)
+    def free_frame(self, after_frames: int = 0) -> int:
+        """The first frame that a change can still be heard from, computing time allowed for.
 
-    def free_bar(self) -> int:
-        """The first frame on a bar line from which something else can be heard."""
-        frame = max(self._reachable_frame(), self.splice.session_frame)
+        `after_frames` is how long it takes besides to be begun.
+        """
+        reachable = min(self._reachable_frame(after_frames), self.next_frame)
+        return max(reachable, self.splice.session_frame)
+
+    def free_bar(self, after_frames: int = 0) -> int:
+        """The first frame on a bar line from which something else can be heard.
+
+        `after_frames` is how long it takes besides to be begun.
+        """
+        frame = max(self._reachable_frame(after_frames), self.splice.session_frame)
         return self.timeline.next_bar_start_at_or_after(frame)
 
     def first_bar(self) -> int:
@@ -111,10 +118,12 @@ class Player:
         frame = snapshot.commit_sample // self.hop_samples
         return max(0, self.timeline.last_bar_start_at_or_before(frame))
 
-    def _reachable_frame(self) -> int:
+    def _reachable_frame(self, after_frames: int = 0) -> int:
         snapshot = self.buffer.snapshot()
         commit_frame = math.ceil(snapshot.commit_sample / self.hop_samples)
-        return commit_frame + (self.pace.margin_frames if is_moving(snapshot) else 0)
+        if not is_moving(snapshot):
+            return commit_frame
+        return commit_frame + self.pace.margin_frames + after_frames
 
     @property
     def can_go_back(self) -> bool:
@@ -127,6 +136,10 @@ class Player:
             return True
         lasts_frames = (self.writer.end_sample - snapshot.commit_sample) / self.hop_samples
         return not self.writer.is_holding and lasts_frames >= self.pace.rewrite_frames
+
+    def now(self) -> float:
+        """The moment, in seconds of its clock."""
+        return self._clock()
 
     def heard_frame(self) -> float:
         """What is heard right now, as a frame."""

@@ -105,6 +105,7 @@ class WorkerLoop:
         written = player.flush()
         if written is not None:
             self._outbox.written(written)
+            self.conductor.music_came()
         if not self._wants_music():
             return
         if not self._has_begun:  # compiles, captures graphs, reads a window
@@ -123,6 +124,7 @@ class WorkerLoop:
         heard = player.play(allowed)
         if heard.written is not None:
             self._outbox.written(heard.written)
+            self.conductor.music_came()
             if not self._has_begun:
                 self._has_begun = True
                 self._began()

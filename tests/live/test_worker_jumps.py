@@ -65,7 +65,7 @@ def test_undo_brings_back_the_music_and_the_controls_of_then(rig: Rig, model: Mu
 def test_undo_twice_goes_back_twice_as_far(rig: Rig, model: MusicGen) -> None:
     rig.play(120)
     one, two = rig.command("gen/undo", 1), rig.command("gen/undo", 2)
-    rig.play(60)
+    rig.play(100)
     frame = rig.applied_at(one)
     assert rig.applied_at(two) == frame
     assert_heard(rig, frame, audio_of(planned(model), 140), frame - 3 * BAR, 40)
@@ -426,3 +426,30 @@ def test_a_refused_undo_says_how_far_one_can_go_back(earliest: int, bars: int, m
     player = SimpleNamespace(engine=engine, stream_frame_of=lambda frame: frame)
     with pytest.raises(HistoryError, match=f"{bars} bars back is too far: {most} bars"):
         jumps.bars_back(cast(Player, player), bars, 200)
+
+
+def test_a_jump_that_takes_long_takes_a_bar_line_that_it_can_reach(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in the bar it is asked for: what is written must last until it has begun."""
+    begin, taking_seconds = Engine.begin, 0.3
+
+    def slow(engine: Engine, session: object) -> None:
+        begin(engine, session)  # type: ignore[arg-type]
+        rig.pass_time(taking_seconds)
+
+    monkeypatch.setattr(Engine, "begin", slow)
+    rig.play(2 * BAR)
+    rig.command("bank/save", str(tmp_path / "one"))
+    rig.live(8)
+    rig.command("bank/load", str(tmp_path / "one"))  # here it learns
+    rig.live(2 * BAR)
+    assert rig.player.pace.jump_seconds["bank/load"] == pytest.approx(taking_seconds, abs=0.1)
+    rig.heard[:] = 0.0
+    for phase in range(0, BAR, 3):
+        rig.live(2 * BAR - rig.reader_frame % BAR + phase)
+        identity = rig.command("bank/load", str(tmp_path / "one"))
+        rig.live(2 * BAR)
+        frame = rig.applied_at(identity)
+        assert frame % BAR == 0
+        assert not np.isnan(rig.heard).any(), f"asked for {phase} frames into the bar"
