@@ -70,9 +70,10 @@ class Pace:
         self.jump_seconds[name] = max(min(seconds, _LONGEST_JUMP_SECONDS), kept)
 
     def jump_frames(self, name: str) -> int:
-        """How many frames are played from a jump of a kind until there is music again."""
+        """How many frames are played from a jump of a kind until there is music again, at most."""
         first_guess = min(_FIRST_JUMP_STEPS / self.steps_per_second, _LONGEST_JUMP_SECONDS)
-        return math.ceil(self.jump_seconds.get(name, first_guess) * self.frame_rate_hz)
+        seconds = self.jump_seconds.get(name, first_guess)
+        return math.ceil(_SAFETY * seconds * self.frame_rate_hz)
 
     @property
     def is_too_slow(self) -> bool:
