@@ -94,10 +94,8 @@ class Conductor:
             self._jumped = None
 
     def _taking_frames(self, jump: Action) -> int:
-        """How long a jump will take; 0 for one that waits for nothing, or has waited once."""
-        if jump.is_urgent or jump.is_put_off:
-            return 0
-        return self.stage.player.pace.jump_frames(jump.name)
+        """How long a jump will take; 0 for one that waits for nothing."""
+        return 0 if jump.is_urgent else self.stage.player.pace.jump_frames(jump.name)
 
     def _change(self) -> None:
         """Put the changes that are due into the score, after one going back for all of them."""
@@ -203,7 +201,7 @@ class Conductor:
         assert action.frame is not None
         # A jump cannot come before what another one has settled, except one that is urgent.
         taking = self._taking_frames(action)
-        reachable = player.free_frame(taking)
+        reachable = player.free_frame(0 if action.is_put_off else taking)
         frame = max(action.frame, 0 if action.is_urgent else player.splice.session_frame)
         if action.frame < reachable:
             frame = max(frame, reachable if action.is_urgent else player.free_bar(taking))
