@@ -430,10 +430,11 @@ def test_a_refused_undo_says_how_far_one_can_go_back(earliest: int, bars: int, m
 
 @pytest.mark.parametrize("taking_seconds", [0.2, 0.4])
 def test_a_jump_that_takes_long_takes_a_bar_line_that_it_can_reach(
-    taking_seconds: float, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    taking_seconds: float, model: MusicGen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever in the bar it is asked for: what is written must last until it has begun."""
     begin = Engine.begin
+    rig = Rig(model, lead_ms=200)
 
     def slow(engine: Engine, session: object) -> None:
         begin(engine, session)  # type: ignore[arg-type]
@@ -444,7 +445,7 @@ def test_a_jump_that_takes_long_takes_a_bar_line_that_it_can_reach(
     rig.command("bank/save", str(tmp_path / "one"))
     rig.live(8)
     rig.command("bank/load", str(tmp_path / "one"))  # here it learns
-    rig.live(2 * BAR)
+    rig.live(4 * BAR)
     assert rig.player.pace.jump_seconds["bank/load"] == pytest.approx(taking_seconds, abs=0.1)
     rig.heard[:] = 0.0
     for phase in range(0, BAR, 3):
