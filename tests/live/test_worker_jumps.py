@@ -449,7 +449,7 @@ def test_a_jump_that_takes_long_takes_a_bar_line_that_it_can_reach(
     assert rig.player.pace.jump_seconds["bank/load"] == pytest.approx(taking_seconds, abs=0.1)
     rig.heard[:] = 0.0
     for phase in range(0, BAR, 3):
-        rig.live(2 * BAR - rig.reader_frame % BAR + phase)
+        rig.live(2 * BAR - int(rig.reader_frame) % BAR + phase)
         identity = rig.command("bank/load", str(tmp_path / "one"))
         rig.live(3 * BAR)
         frame = rig.applied_at(identity)
