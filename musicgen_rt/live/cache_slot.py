@@ -16,7 +16,7 @@ class CacheSlot:
     It can make any diagonal from `valid_from` to `end` next. Its rows at `valid_from` itself were
     taken over from another cache, unless that is where its window begins. `window` is None while it
     holds nothing, or is being filled. `texts` are the prompts whose keys and values `cross` holds,
-    `uses` how often the pool has given it out again.
+    `uses` how often the pool has given it, or its memory, to somebody else.
     Written by the engine's thread only.
     """
 

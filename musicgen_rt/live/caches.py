@@ -107,7 +107,7 @@ class Caches:
         opened = self._opened
         if opened is not None and opened.window.since >= frame:
             self._job, self._opened = None, None
-            if self._pool.has(opened.slot) and opened.has_slot:
+            if opened.has_slot:
                 self._job = opened
                 self._conditions.set_texts(opened.slot, opened.rows)
         if self._job is not None:

@@ -35,7 +35,7 @@ class Conductor:
             raise ParameterError(f"{MAX_PENDING} commands wait for their frames: try again later")
         player = self.stage.player
         if action.is_jump and action.frame is None:
-            taking = player.pace.jump_frames(action.name)
+            taking = self._taking_frames(action)
             action.frame = player.free_frame() if action.is_urgent else player.free_bar(taking)
         if not action.is_jump and action.frame is not None and action.frame > player.next_frame:
             self._answer(action, action.frame)
@@ -210,8 +210,9 @@ class Conductor:
                 action.frame = frame
                 self._pending.append(action)
                 return
-        self._jumped = (action.name, player.now())
+        jumped_at = player.now()
         if self._run(action, frame):
+            self._jumped = (action.name, jumped_at)
             self._outbox.send("state", **self.stage.controls())
 
     def _run(self, action: Action, frame: int) -> bool:

@@ -67,10 +67,6 @@ class SlotPool:
         self._rooms[slot] = room
         return slot
 
-    def has(self, slot: CacheSlot) -> bool:
-        """Whether it is one of those there are."""
-        return slot in self._rooms
-
     def forget_from(self, frame: int) -> None:
         """What slots hold of `frame` and later is no longer true."""
         for slot in self._rooms:
@@ -86,6 +82,7 @@ class SlotPool:
 
     def _leave(self, slot: CacheSlot) -> _Room:
         self._stepper.forget_graphs(slot.cache)
+        slot.uses += 1  # its memory is somebody else's now
         return self._rooms.pop(slot)
 
     def _allocate(self) -> _Room:

@@ -13,6 +13,7 @@ from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import MusicgenRTError, NonFiniteError
 from musicgen_rt.live import jumps, memory_shortage
 from musicgen_rt.live.beat_rerolls import BeatRerolls
+from musicgen_rt.live.buffer_writer import Written
 from musicgen_rt.live.conductor import Conductor
 from musicgen_rt.live.controls import parameter_edits
 from musicgen_rt.live.model_swap import ModelSwap
@@ -104,8 +105,7 @@ class WorkerLoop:
             self._skip()
         written = player.flush()
         if written is not None:
-            self._outbox.written(written)
-            self.conductor.music_came()
+            self._wrote(written)
         if not self._wants_music():
             return
         if not self._has_begun:  # compiles, captures graphs, reads a window
@@ -123,8 +123,7 @@ class WorkerLoop:
         allowed = self.conductor.frames_allowed() or player.pace.chunk_frames
         heard = player.play(allowed)
         if heard.written is not None:
-            self._outbox.written(heard.written)
-            self.conductor.music_came()
+            self._wrote(heard.written)
             if not self._has_begun:
                 self._has_begun = True
                 self._began()
@@ -134,6 +133,10 @@ class WorkerLoop:
             problem = self._resume_file.keep()
             if problem is not None:
                 self._outbox.error("resume", problem, self._frame())
+
+    def _wrote(self, written: Written) -> None:
+        self._outbox.written(written)
+        self.conductor.music_came()
 
     def _wants_music(self) -> bool:
         """Whether to make some now: the lead is short, or a change is on its way to the ear."""
