@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live.buffer_writer import Samples
+
+_NEVER = 1 << 62
 
 
 class LoopPlace:
@@ -70,15 +73,23 @@ class FrozenLoop:
 
     def _part(self, first: int, end: int, length: int) -> Samples:
         """Samples [first, end) of a repetition of that length: [C, end - first]."""
-        at = np.arange(first, end)
-        part = self._body[:, at % self._body.shape[1]]
-        # Its end goes over into what came before its beginning: the seam is as it was played.
-        into = at - (length - self._lead_in.shape[1])
+        at, body_length = np.arange(first, end), self._body.shape[1]
+        part = self._body[:, at % body_length]
+        # Where a longer bar makes it begin again before its end, and at its end.
+        again_at = (at // body_length + 1) * body_length
+        for seam in (np.where(again_at < length, again_at, _NEVER), length):
+            self._fade(part, at - (seam - self._lead_in.shape[1]))
+        return part
+
+    def _fade(self, part: Samples, into: NDArray[np.int64]) -> None:
+        """From sample 0 of `into` [N] on, over into what came before the beginning.
+
+        So a seam is as it was played.
+        """
         is_fading = into >= 0
         gain = self._gain[into[is_fading]]
         part[:, is_fading] *= 1 - gain
         part[:, is_fading] += self._lead_in[:, into[is_fading]] * gain
-        return part
 
 
 def copied_loop(

@@ -21,9 +21,10 @@ _TYPICAL_FRAMES = 10
 _SHORTEST_STEP_SECONDS = 1e-4
 _OUTLIER = 4.0
 _SAFETY = 1.5
-# A fill that is known to take a while may take that long again; one odd one says little.
+# What is known to take a while may take that long again; one odd one says little.
 _FILL_KEPT_PART = 0.9
-_FILL_GROWTH, _FILL_GROWTH_SECONDS = 2.0, 0.02
+_LONGEST_HALF_LIFE_SECONDS = 30.0
+_MOST_GROWTH, _MOST_GROWTH_SECONDS = 2.0, 0.02
 # A jump of a kind that was not made yet: about what can be made again instead of being read.
 _FIRST_JUMP_STEPS = 64
 _JUMP_KEPT_PART, _LONGEST_JUMP_SECONDS = 0.8, 2.0
@@ -42,6 +43,8 @@ class Pace:
     steps_per_second: float = 0.0
     # What a call that begins with filling a cache takes longer than its steps.
     fill_seconds: float = 0.0
+    # The longest call of late that did not begin so: rolling the window on is part of some.
+    longest_seconds: float = 0.0
     # From jumps of each kind to the first music of where they lead.
     jump_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -57,8 +60,10 @@ class Pace:
         slowness = 1 / self.steps_per_second
         if is_filled:
             extra = max(0.0, seconds - frames * slowness)
-            most = _FILL_GROWTH * self.fill_seconds + _FILL_GROWTH_SECONDS
-            self.fill_seconds = max(min(extra, most), _FILL_KEPT_PART * self.fill_seconds)
+            self.fill_seconds = _longest(self.fill_seconds, extra, _FILL_KEPT_PART)
+        else:
+            half_lives = frames / self.frame_rate_hz / _LONGEST_HALF_LIFE_SECONDS
+            self.longest_seconds = _longest(self.longest_seconds, seconds, 0.5**half_lives)
         # A single slow call, as when a window is filled, says little about the next one.
         measured = min(max(seconds / frames, _SHORTEST_STEP_SECONDS), _OUTLIER * slowness)
         part = 1 - (1 - _NEWEST_PART) ** (frames / _TYPICAL_FRAMES)
@@ -94,9 +99,13 @@ class Pace:
 
     @property
     def reserve_frames(self) -> int:
-        """What a rewrite must hold beyond the commit point, to last until the next chunk."""
-        played_meanwhile = self.chunk_frames * self.frame_rate_hz / self.steps_per_second
-        return max(3, min(25, math.ceil(_SAFETY * played_meanwhile)))
+        """What a rewrite must hold beyond the commit point, to last until the next chunk.
+
+        That one may take as long as the longest did, and what is done besides a frame.
+        """
+        typical_frames = self.chunk_frames * self.frame_rate_hz / self.steps_per_second
+        longest_frames = self.longest_seconds * self.frame_rate_hz + 1
+        return max(3, min(25, math.ceil(max(_SAFETY * typical_frames, longest_frames))))
 
     @property
     def rewrite_frames(self) -> float:
@@ -118,3 +127,9 @@ class Pace:
         steps = self.settle_frames + self.reserve_frames
         played_meanwhile = steps * self.frame_rate_hz / self.steps_per_second
         return max(2, min(50, math.ceil(played_meanwhile)))
+
+
+def _longest(before_seconds: float, seconds: float, kept_part: float) -> float:
+    """The longest of what was, which fades, and of what has come, which may be odd."""
+    most = _MOST_GROWTH * before_seconds + _MOST_GROWTH_SECONDS
+    return max(min(seconds, most), kept_part * before_seconds)

@@ -251,6 +251,10 @@ class Player:
         self.timeline = timeline
         if self.frozen is not None:
             self.frozen.timeline = timeline
+            # What is copied ahead is of the other beats: it is copied again.
+            sample = max(frame, self.free_frame()) * self.hop_samples
+            if sample < self.writer.end_sample:
+                self.writer.redirect(sample, sample)
             return
         frame = max(frame, self.splice.session_frame)
         if frame < self.next_frame:

@@ -1,8 +1,7 @@
-"""Undo, retry, freeze, banks, skips: the music goes on elsewhere, on a bar line, to the token."""
+"""Undo, retry, banks, skips: the music goes on elsewhere, on a bar line, to the token."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -18,7 +17,7 @@ from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.player import Player
 from musicgen_rt.live.score import Change
 from musicgen_rt.model.musicgen import MusicGen
-from tests.live.test_worker_player import audio_of, count_rollbacks, planned
+from tests.live.test_worker_player import audio_of, planned
 from tests.live.worker_rig import BAR, BPM, HOP, OPTIONS, Rig
 
 
@@ -111,72 +110,6 @@ def test_retry_is_other_music_under_todays_controls(rig: Rig, model: MusicGen) -
     engine.set_parameter("seed", seed, at_frame=target)
     engine.set_attribute("drums", False, at_frame=target)
     assert_heard(rig, frame, audio_of(engine, 140), target, 40)
-
-
-def test_a_frozen_loop_repeats_sample_for_sample_and_then_goes_on(
-    rig: Rig, model: MusicGen
-) -> None:
-    rig.play(90)
-    rollbacks = count_rollbacks(rig)
-    identity = rig.command("gen/freeze", 1, 2)
-    rig.play(160)
-    start = rig.applied_at(identity)
-    assert start % BAR == 0
-    body = rig.heard_samples(start - 2 * BAR, start)
-    seam = rig.player.writer.fade_samples
-    for repetition in range(2):
-        first = start + repetition * 2 * BAR
-        again = rig.heard_samples(first, first + 2 * BAR)
-        assert np.array_equal(again[:, :-seam], body[:, :-seam])
-    assert rig.of_kind("state")[-1]["frozen"] is True
-    identity = rig.command("gen/freeze", 0, 2)
-    rig.play(80)
-    end = rig.applied_at(identity)
-    assert end % BAR == 0
-    assert_heard(rig, end, audio_of(planned(model), 180), start, 50)
-    assert rollbacks == [], "what followed the loop had been made already"
-    assert not np.isnan(rig.heard).any()
-    assert rig.of_kind("state")[-1]["frozen"] is False
-
-
-def test_a_loop_stays_on_the_grid_of_a_tempo_that_divides_nothing(model: MusicGen) -> None:
-    """A bar of 24.39 frames: after 12 repetitions the loop is where the bars are, to a sample."""
-    timeline = Timeline.start(492.0)
-    rig = Rig(model, timeline=timeline, lead_ms=600)
-    rig.play(80)
-    identity = rig.command("gen/freeze", 1, 1)
-    rig.play(340, step=10)
-    start = rig.applied_at(identity)
-    bar = timeline.bar_at(start)
-    lines = [round(timeline.bar_line_at(bar + n) * HOP) for n in range(-1, 13)]
-    heard = rig.heard[0]
-    body = heard[lines[0] : lines[1]]
-    for first, end in itertools.pairwise(lines):
-        n = end - first - rig.player.writer.fade_samples
-        assert np.array_equal(heard[first : first + n], body[:n])
-
-
-def test_controls_during_a_loop_are_heard_after_it(rig: Rig, model: MusicGen) -> None:
-    rig.play(90)
-    start = rig.command("gen/freeze", 1, 1)
-    rig.play(40)
-    rig.command("attr/set", "drums", "off")
-    rig.play(20)
-    end = rig.command("gen/freeze", 0, 1)
-    rig.play(80)
-    engine = planned(model)
-    engine.set_attribute("drums", False, at_frame=rig.applied_at(start))
-    assert_heard(rig, rig.applied_at(end), audio_of(engine, 180), rig.applied_at(start), 45)
-
-
-def test_freezing_what_is_not_there_fails(rig: Rig) -> None:
-    rig.play(30)
-    identity = rig.command("gen/freeze", 1, 60)
-    released = rig.command("gen/freeze", 0, 1)
-    rig.play(60)
-    assert "not whole" in rig.answer(identity)["reason"]
-    assert "no loop" in rig.answer(released)["reason"]
-    assert not np.isnan(rig.heard).any()
 
 
 def test_a_bank_goes_on_the_same_each_time(rig: Rig, model: MusicGen, tmp_path: Path) -> None:

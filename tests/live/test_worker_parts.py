@@ -34,8 +34,8 @@ RATE_HZ = 32000
 
 def test_pace_follows_the_measured_speed() -> None:
     pace = Pace(50.0, settle_frames=7)
-    for _ in range(30):
-        pace.add(10, 0.1)
+    for _ in range(80):
+        pace.add(4, 0.04)
     assert pace.steps_per_second == pytest.approx(100, rel=0.01)
     assert pace.chunk_frames == 4
     # 4 frames take 40 ms, in which 2 are played; with half as much again that is 3.
@@ -64,6 +64,23 @@ def test_a_going_back_waits_for_what_its_filling_takes() -> None:
         pace.add(10, 0.05)
         pace.add(10, 0.05, is_filled=True)
     assert pace.rewrite_frames == pytest.approx(before, abs=0.2)
+
+
+def test_a_rewrite_waits_for_as_much_as_the_longest_call_of_late_takes() -> None:
+    pace = Pace(50.0, settle_frames=7)
+    for _ in range(100):
+        pace.add(10, 0.035)
+    assert pace.reserve_frames == 3
+    pace.add(10, 3.0)
+    assert pace.reserve_frames <= 7, "one odd call says little"
+    for _ in range(3):
+        pace.add(10, 0.12)
+        for _ in range(40):  # 8 s: the next roll of a window
+            pace.add(10, 0.035)
+    assert pace.reserve_frames in (6, 7)
+    for _ in range(300):  # a minute later it is half of a half
+        pace.add(10, 0.035)
+    assert pace.reserve_frames == 3
 
 
 @pytest.mark.parametrize("lead", [99, 20_001, 150.5, True])
