@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         _play(course, daemon, Player(args.seed, daemon.client), args.minutes * 60)
         seconds = time.monotonic() - started
-        course.heard = ear.close()
+        course.heard = ear.heard()
         course.restarts = sum("started again" in line["text"] for line in daemon.lines())
         course.ended_seconds = daemon.end()
         course.exit_code = daemon.process.returncode

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import zmq
 from numpy.typing import NDArray
 
 from musicgen_rt.errors import MusicgenRTError
+from musicgen_rt.evaluate.daemon_ear import DaemonEar
 
 # A starved machine may be late; who is silent for so long has ended.
 _SILENCE_SECONDS = 30.0
-_POLL_MS = 100
-_PCM, _FALLBACK = b"pcm", b"/mgrt/fallback"
+_FALLBACK = "/mgrt/fallback"
 # Places of samples of two rates are rounded: blocks that follow on each other are joined.
 _JOINED_SAMPLES = 2
 
@@ -29,43 +28,19 @@ class Block(NamedTuple):
     samples: NDArray[np.float32]
 
 
-class PhraseEar(threading.Thread):
-    """Subscribes until closed; keeps what was heard since `first_from` was last asked.
+class PhraseEar(DaemonEar):
+    """Keeps what was heard since `first_from` was last asked.
 
     Counts blocks that did not come, and how often old bars were played in place of new ones.
-    A thread of its own; `close` and all else from one other.
     """
 
     def __init__(self, port: int, session_rate_hz: int) -> None:
-        super().__init__(name="phrase ear", daemon=True)
-        self._port, self._session_rate_hz = port, session_rate_hz
+        super().__init__(port, events=(_FALLBACK,))
+        self._session_rate_hz = session_rate_hz
         self._more = threading.Condition()
         self._blocks: list[Block] = []
-        self._is_closed = threading.Event()
         self._expected: int | None = None
         self.lost_blocks = self.fallbacks = 0
-
-    def run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
-            subscriber.setsockopt(zmq.LINGER, 0)
-            subscriber.setsockopt(zmq.RCVHWM, 0)
-            for topic in (_PCM, _FALLBACK):
-                subscriber.setsockopt(zmq.SUBSCRIBE, topic)
-            subscriber.connect(f"tcp://127.0.0.1:{self._port}")
-            while not self._is_closed.is_set():
-                if not subscriber.poll(_POLL_MS):
-                    continue
-                topic, head, payload = subscriber.recv_multipart()
-                if topic == _PCM:
-                    self._take_block(json.loads(head), payload)
-                else:
-                    _, is_on = json.loads(payload)
-                    self.fallbacks += bool(is_on)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._is_closed.set()
-        self.join()
 
     def first_from(self, beat: float) -> Block:
         """Wait for the first block that begins at a beat or later; forget those before it.
@@ -102,8 +77,7 @@ class PhraseEar(threading.Thread):
                 whole[low:high] = block.samples[low - at : high - at]
         return whole, rate_hz
 
-    def _take_block(self, header: dict[str, Any], payload: bytes) -> None:
-        samples = np.frombuffer(payload, np.float32).reshape(-1, int(header["channels"]))
+    def take_block(self, header: Mapping[str, Any], samples: NDArray[np.float32]) -> None:
         if self._expected is not None and header["sequence"] != self._expected:
             self.lost_blocks += max(1, header["sequence"] - self._expected)
         self._expected = header["sequence"] + 1
@@ -111,6 +85,9 @@ class PhraseEar(threading.Thread):
         with self._more:
             self._blocks.append(Block(*where, samples.mean(axis=1)))
             self._more.notify_all()
+
+    def take_event(self, address: str, args: Sequence[Any]) -> None:
+        self.fallbacks += bool(args[0])
 
     def _end_sample(self, block: Block) -> float:
         return block.sample + len(block.samples) * self._session_rate_hz / block.rate_hz

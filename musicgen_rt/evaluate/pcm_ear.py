@@ -5,16 +5,14 @@ Bounded: a block is kept until the next ten seconds are judged.
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zmq
 from numpy.typing import NDArray
 
+from musicgen_rt.evaluate.daemon_ear import DaemonEar
 from musicgen_rt.evaluate.stage_sound import SoundFaults, faults_of, joined
 
 _JUDGED_SECONDS = 10.0
@@ -22,7 +20,6 @@ _JUDGED_SECONDS = 10.0
 _BEAT_GRACE = 1e-3
 # At a start the resampler gives a few blocks before its first sample's place is known.
 _SETTLING_BLOCKS = 4
-_POLL_MS = 100
 _MOST_KEPT = 100
 
 
@@ -102,30 +99,17 @@ class PcmJudge:
         self._blocks, self._count = [], 0
 
 
-class PcmEar(threading.Thread):
-    """Subscribes and judges until closed. A thread of its own; `close` from any other."""
+class PcmEar(DaemonEar):
+    """Judges until closed."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(name="pcm ear", daemon=True)
-        self._port = port
+        super().__init__(port)
         self._judge = PcmJudge()
-        self._is_closed = threading.Event()
 
-    def run(self) -> None:
-        with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
-            subscriber.setsockopt(zmq.LINGER, 0)
-            subscriber.setsockopt(zmq.SUBSCRIBE, b"pcm")
-            subscriber.connect(f"tcp://127.0.0.1:{self._port}")
-            while not self._is_closed.is_set():
-                if not subscriber.poll(_POLL_MS):
-                    continue
-                _, head, payload = subscriber.recv_multipart()
-                header = json.loads(head)
-                samples = np.frombuffer(payload, np.float32).reshape(-1, int(header["channels"]))
-                self._judge.take(header, samples)
+    def take_block(self, header: Mapping[str, Any], samples: NDArray[np.float32]) -> None:
+        self._judge.take(header, samples)
 
-    def close(self) -> Heard:
+    def heard(self) -> Heard:
         """Stop listening; the verdict."""
-        self._is_closed.set()
-        self.join()
+        self.close()
         return self._judge.heard()

@@ -140,9 +140,10 @@ class BeatFollower:
         self._listener.clock_changed(stream_sample, before, after)
 
     def _replan(self, stream_sample: int) -> None:
-        self.map = self.map.cut(stream_sample)
-        self._overlap = None
-        self._rate = self.map.rate
+        cut = self.map.cut(stream_sample)
+        if cut != self.map:  # else nothing is given out again: it goes on where it was
+            self._overlap = None
+        self.map, self._rate = cut, cut.rate
 
     # Music
 

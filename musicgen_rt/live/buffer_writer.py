@@ -60,7 +60,7 @@ class BufferWriter:
         if self._held is None:
             return False
         first = max(self._held.first_sample, self.earliest_sample())
-        return self._held.end_sample - first < reserve_samples
+        return self._held.is_going_over or self._held.end_sample - first < reserve_samples
 
     @property
     def end_sample(self) -> int:
@@ -118,7 +118,7 @@ class BufferWriter:
         """
         for _ in range(_ATTEMPTS):
             held, snapshot = self._held, self.buffer.snapshot()
-            if held is None:
+            if held is None or held.is_going_over:
                 return None
             first = max(held.first_sample, self._earliest(snapshot))
             count = min(held.end_sample, self.room_end) - first
@@ -152,23 +152,32 @@ class BufferWriter:
 
 @dataclass(frozen=True)
 class _Held:
-    """Samples [C, N] from `first_sample` on that wait; `tail` is what they would have gone on to.
+    """Samples [C, N] from `first_sample` on that wait.
 
-    The tail goes over into what comes next.
+    `tail` [C, F] is what they would have gone on to; it goes over into what comes next, of which
+    `num_faded` samples have come.
     """
 
     first_sample: int
     samples: Samples
     tail: Samples | None = None
+    num_faded: int = 0
 
     @property
     def end_sample(self) -> int:
         return self.first_sample + self.samples.shape[1]
 
+    @property
+    def is_going_over(self) -> bool:
+        """Whether the crossfade is still to come, or the rest of it."""
+        return self.tail is not None and self.num_faded < self.tail.shape[1]
+
     def cut(self, sample: int, fade_samples: int) -> _Held:
         """Only what lies before `sample`; a little of what follows is kept to fade out."""
         if sample <= self.first_sample:
             return _Held(sample, self.samples[:, :0])
+        if sample >= self.end_sample:
+            return self
         n = sample - self.first_sample
         return _Held(self.first_sample, self.samples[:, :n], self.samples[:, n : n + fade_samples])
 
@@ -178,9 +187,12 @@ class _Held:
             return self
         if self.end_sample < first_sample:  # what lies between was never made: it stays as it is
             return _Held(first_sample, samples)
+        faded = self.num_faded
         if self.tail is not None:
-            samples = samples.copy()
-            n = min(self.tail.shape[1], samples.shape[1])
-            gain = (np.arange(n, dtype=np.float32) + 1) / (n + 1)
-            samples[:, :n] = samples[:, :n] * gain + self.tail[:, :n] * (1 - gain)
-        return _Held(self.first_sample, np.concatenate([self.samples, samples], axis=1))
+            samples, length = samples.copy(), self.tail.shape[1]
+            n = min(length - faded, samples.shape[1])
+            gain = (np.arange(faded, faded + n, dtype=np.float32) + 1) / (length + 1)
+            samples[:, :n] = samples[:, :n] * gain + self.tail[:, faded : faded + n] * (1 - gain)
+            faded += n
+        whole = np.concatenate([self.samples, samples], axis=1)
+        return _Held(self.first_sample, whole, self.tail, faded)

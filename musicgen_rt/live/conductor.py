@@ -79,12 +79,12 @@ class Conductor:
         """A frame up to which music is needed for a jump that comes soon, whatever the lead."""
         player = self.stage.player
         soon = player.free_frame() + 2 * player.pace.margin_frames
-        jumps = [
-            a.frame
+        wanted = [
+            a.frame + self._settling_frames(a)
             for a in self._pending
             if a.is_jump and a.frame is not None and a.frame <= soon + self._taking_frames(a)
         ]
-        return max((frame + player.settle_frames for frame in jumps), default=None)
+        return max(wanted, default=None)
 
     def music_came(self) -> None:
         """The player has written: if it had jumped, that is how long it took."""
@@ -177,8 +177,10 @@ class Conductor:
 
     def _settling_frames(self, action: Action) -> int:
         """How many frames must follow an action's frame for the sound before it to be complete."""
-        into_frame = action.sample is not None
-        return self.stage.player.settle_frames + into_frame
+        player = self.stage.player
+        settled = 0 if player.frozen is not None else player.settle_frames
+        # What is meant may lie within the frame: a sample, a bar line, the end of a loop.
+        return settled + (action.is_jump or action.sample is not None)
 
     def _target(self, action: Action, free: int) -> int:
         frame = free if action.frame is None else max(action.frame, free)
@@ -187,12 +189,12 @@ class Conductor:
     def _due_jump(self) -> Action | None:
         """The next jump whose frame is reached; the sound before it must be complete."""
         player = self.stage.player
-        settled = 0 if player.frozen is not None else player.settle_frames
         for action in sorted(
             (a for a in self._pending if a.is_jump), key=lambda one: one.frame or 0
         ):
             assert action.frame is not None
-            if action.is_urgent or action.frame + settled <= player.next_frame:
+            settled_at = action.frame + self._settling_frames(action)
+            if action.is_urgent or settled_at <= player.next_frame:
                 return action
         return None
 
@@ -206,7 +208,8 @@ class Conductor:
         if action.frame < reachable:
             frame = max(frame, reachable if action.is_urgent else player.free_bar(taking))
             action.is_put_off = True
-            if not action.is_urgent and frame + player.settle_frames > player.next_frame:
+            settled_at = frame + self._settling_frames(action)
+            if not action.is_urgent and settled_at > player.next_frame:
                 action.frame = frame
                 self._pending.append(action)
                 return

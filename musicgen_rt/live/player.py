@@ -314,7 +314,10 @@ class Player:
         start = self.splice.session_frame * self.hop_samples
         # The stream's own past, where it has one, leads into a splice.
         from_sample = max(heard_at, start - self.writer.fade_samples)
-        self.writer.redirect(self.beats.map.session_end, from_sample)
+        next_sample = self.beats.map.session_end
+        if next_sample == self.writer.end_sample:  # what is made again was still to be stretched
+            from_sample = min(from_sample, next_sample)
+        self.writer.redirect(next_sample, from_sample)
 
 
 def _follower_of(engine: Engine, buffer: TimelineBuffer) -> BeatFollower:

@@ -16,13 +16,17 @@ from tests.support.stand_in import StandIn, stand_in_model
 DRIFT = 0.02
 
 
-@pytest.fixture
-def rig(models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig_of(model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> Rig:
     """A model that is told no beats, believed to be 2 % too fast."""
     belief = Belief(0.0, 0.0, DRIFT)
     lock = BeatLock(state=LockState.LOCKED, belief=belief, confidence=1.0)
     monkeypatch.setattr(BeatListener, "lock", lock)
-    return Rig(models["text"], timeline=Timeline.start(120.0), lead_ms=1500)
+    return Rig(model, timeline=Timeline.start(120.0), lead_ms=1500)
+
+
+@pytest.fixture
+def rig(models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch) -> Rig:
+    return rig_of(models["text"], monkeypatch)
 
 
 def test_what_is_heard_has_no_hole_and_is_as_long_as_it_should_be(rig: Rig) -> None:
@@ -90,3 +94,20 @@ def test_where_there_is_no_time_to_go_back_what_is_made_is_stretched_to_a_new_te
     assert np.isfinite(rig.heard).all()
     assert rig.stage.engine.timeline is not None
     assert rig.stage.engine.timeline.bpm_at(rig.stage.engine.next_frame) == 124.0
+
+
+@pytest.mark.parametrize("frames", [1, 6, 12])
+def test_going_back_in_what_still_waits_to_be_stretched_leaves_no_trace(
+    frames: int, models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made again unchanged it is what it was, and what it joins is where it was."""
+    there, back = (rig_of(models["text"], monkeypatch) for _ in range(2))
+    for rig in (there, back):
+        rig.play(200)
+    assert back.player.beats.latency_samples > 12 * HOP
+    back.player.go_back(back.player.next_frame - frames)
+    for rig in (there, back):
+        rig.play(100)
+    heard = min(there.heard.shape[1], back.heard.shape[1])
+    assert np.abs(there.heard[:, :heard] - back.heard[:, :heard]).max() < 1e-5
+    assert back.of_kind("error") == []

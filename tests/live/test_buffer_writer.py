@@ -116,6 +116,27 @@ def test_a_change_of_what_is_held_goes_over_within_it(buffer: TimelineBuffer) ->
     assert (np.diff(heard[29 : 31 + FADE]) > 0).all(), "from the one to the other without a step"
 
 
+@pytest.mark.parametrize("piece", [1, 3, 7])
+def test_what_goes_over_in_small_pieces_goes_over_without_a_step(
+    piece: int, buffer: TimelineBuffer
+) -> None:
+    writer = writer_of(buffer)
+    writer.put(constant(1, 400), 50)
+    move(buffer, 100)
+    writer.redirect(200, 200)
+    writer.put(constant(-1, 60), 80)
+    writer.redirect(230, 230)
+    # What is held is enough by now, but for the crossfade.
+    assert writer.lacks(20) and writer.flush(20) is None
+    for _ in range(0, 40, piece):
+        writer.put(constant(0.5, piece), 20)
+        move(buffer, 100)
+    heard = buffer.peek(200, 60)[0]
+    assert (heard[FADE:30] == -1).all()
+    steps = np.diff(heard[29 : 31 + FADE])
+    assert steps == pytest.approx(np.full(len(steps), 1.5 / (FADE + 1)), abs=1e-6)
+
+
 def test_after_a_hole_a_new_stretch_begins(buffer: TimelineBuffer) -> None:
     writer = writer_of(buffer)
     writer.put(constant(1, 100), 50)

@@ -132,3 +132,20 @@ def test_freezing_what_is_not_there_fails(rig: Rig) -> None:
     assert "not whole" in rig.answer(identity)["reason"]
     assert "no loop" in rig.answer(released)["reason"]
     assert not np.isnan(rig.heard).any()
+
+
+@pytest.mark.parametrize("way_out", [("gen/freeze", 0, 1), ("gen/undo", 1)])
+def test_a_loop_is_left_without_a_hole_whose_end_lies_within_a_frame(
+    way_out: tuple[str, int], model: MusicGen
+) -> None:
+    """Its lines are taken to the sample and what follows begins with a frame."""
+    rig = Rig(model, timeline=Timeline.start(492.0), lead_ms=300)
+    rig.play(80)
+    for phase in range(0, 24, 2):
+        rig.command("gen/freeze", 1, 1)
+        rig.play(60 + phase, step=2)
+        assert rig.stage.controls()["frozen"]
+        rig.command(*way_out)
+        rig.play(70, step=2)
+        assert not rig.stage.controls()["frozen"]
+        assert not np.isnan(rig.heard).any(), f"left {phase} frames later"
