@@ -92,9 +92,14 @@ class BeatFollower:
     @property
     def latency_samples(self) -> int:
         """How much of the stream may wait, at most, before it can be heard."""
-        if self._rate == 1.0:
+        if self._rate == 1.0 and (self._is_told or not self._is_acting):
             return 0
-        return self._piece_samples + self._warp.lookahead_samples
+        return self._needed_samples
+
+    @property
+    def _needed_samples(self) -> int:
+        """How much of the stream must be there for a piece to be stretched, however much."""
+        return math.ceil((self._piece_samples + self._warp.lookahead_samples) * (1 + MAX_WARP))
 
     def report(self) -> LockReport:
         """How it is going."""
@@ -208,8 +213,7 @@ class BeatFollower:
             if rate == 1.0 and (self._is_told or not self._is_acting):
                 parts.append(self._plain_rest())
                 break
-            needed = self._piece_samples + self._warp.lookahead_samples
-            if waiting < needed * (1 + MAX_WARP):
+            if waiting < self._needed_samples:
                 self._rate = rate if self._rate == 1.0 else self._rate
                 break
             parts.append(self._piece(self._piece_samples, rate))

@@ -114,7 +114,7 @@ class BufferWriter:
     def flush(self, reserve_samples: int) -> Written | None:
         """Write what is held, if there is enough of it from the commit point on, and room for it.
 
-        What there is no room for yet is held on.
+        What there is no room for yet is held on, and what ends within a crossfade.
         """
         for _ in range(_ATTEMPTS):
             held, snapshot = self._held, self.buffer.snapshot()

@@ -173,7 +173,12 @@ class Conductor:
             is_near = action.frame < player.free_frame() + self._settling_frames(action)
             action.is_waiting = player.can_go_back and player.frozen is None and not is_near
         is_settled = past_frames >= self._settling_frames(action) and not player.writer.is_holding
-        return is_settled or not action.is_waiting
+        # What is asked for at the line of a jump is heard where it leads.
+        jumps_first = any(
+            jump.is_jump and jump.frame is not None and jump.frame <= action.frame + 1
+            for jump in self._pending
+        )
+        return (is_settled and not jumps_first) or not action.is_waiting
 
     def _settling_frames(self, action: Action) -> int:
         """How many frames must follow an action's frame for the sound before it to be complete."""
@@ -193,8 +198,10 @@ class Conductor:
             (a for a in self._pending if a.is_jump), key=lambda one: one.frame or 0
         ):
             assert action.frame is not None
+            # What lies before a splice is: of jumps to one line none waits for another.
+            is_complete = action.frame <= player.splice.session_frame
             settled_at = action.frame + self._settling_frames(action)
-            if action.is_urgent or settled_at <= player.next_frame:
+            if action.is_urgent or is_complete or settled_at <= player.next_frame:
                 return action
         return None
 

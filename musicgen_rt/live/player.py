@@ -233,7 +233,8 @@ class Player:
             faded_from = min(heard_from - self.writer.fade_samples, self.writer.end_sample)
             heard_at = max(heard_at, faded_from)
         if self.frozen is None:
-            self._redirect(heard_at)
+            # What is made again may still have waited to be stretched: that is not written yet.
+            self._redirect(min(heard_at, self.writer.end_sample))
 
     def apply(self, edits: list[Edit], frame: int) -> None:
         """Edits of the score from `frame` on, which is `next_frame` or later."""
@@ -275,7 +276,8 @@ class Player:
         asked = self.engine.timeline
         if asked is None:
             return self.next_frame
-        heard_at = frame * self.hop_samples
+        # What is not complete as sound yet comes under the new beats anyway.
+        heard_at = min(frame * self.hop_samples, self.writer.end_sample)
         samples = self.beats.warp_again(heard_at, asked, self.timeline)
         self.writer.redirect(self.beats.map.session_end - samples.shape[1], heard_at)
         self._put(samples)
@@ -314,10 +316,7 @@ class Player:
         start = self.splice.session_frame * self.hop_samples
         # The stream's own past, where it has one, leads into a splice.
         from_sample = max(heard_at, start - self.writer.fade_samples)
-        next_sample = self.beats.map.session_end
-        if next_sample == self.writer.end_sample:  # what is made again was still to be stretched
-            from_sample = min(from_sample, next_sample)
-        self.writer.redirect(next_sample, from_sample)
+        self.writer.redirect(self.beats.map.session_end, from_sample)
 
 
 def _follower_of(engine: Engine, buffer: TimelineBuffer) -> BeatFollower:

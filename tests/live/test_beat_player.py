@@ -16,9 +16,9 @@ from tests.support.stand_in import StandIn, stand_in_model
 DRIFT = 0.02
 
 
-def rig_of(model: MusicGen, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig_of(model: MusicGen, monkeypatch: pytest.MonkeyPatch, drift: float = DRIFT) -> Rig:
     """A model that is told no beats, believed to be 2 % too fast."""
-    belief = Belief(0.0, 0.0, DRIFT)
+    belief = Belief(0.0, 0.0, drift)
     lock = BeatLock(state=LockState.LOCKED, belief=belief, confidence=1.0)
     monkeypatch.setattr(BeatListener, "lock", lock)
     return Rig(model, timeline=Timeline.start(120.0), lead_ms=1500)
@@ -111,3 +111,40 @@ def test_going_back_in_what_still_waits_to_be_stretched_leaves_no_trace(
     heard = min(there.heard.shape[1], back.heard.shape[1])
     assert np.abs(there.heard[:, :heard] - back.heard[:, :heard]).max() < 1e-5
     assert back.of_kind("error") == []
+
+
+@pytest.mark.parametrize("name", ["gen/undo", "gen/freeze"])
+def test_music_that_is_on_the_beat_waits_too_and_a_jump_waits_for_it(
+    name: str, models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locked and right in time nothing is stretched, but may have to be any moment."""
+    rig = rig_of(models["text"], monkeypatch, drift=0.0)
+    rig.play(200)
+    assert rig.player.beats.report().rate == 1.0
+    arguments = {"gen/undo": (1,), "gen/freeze": (1, 1)}[name]
+    for _ in range(3):
+        identity = rig.command(name, *arguments)
+        rig.play(110)
+        assert rig.applied_at(identity) % 100 == 0
+        assert np.isfinite(rig.heard).all()
+        if name == "gen/freeze":
+            rig.command(name, 0, 1)
+            rig.play(110)
+    assert rig.of_kind("error") == []
+
+
+def test_a_tempo_for_what_is_made_but_not_complete_leaves_no_hole(
+    models: dict[str, MusicGen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(
+        stand_in_model(models["frame"], StandIn()), timeline=Timeline.start(120.0), lead_ms=600
+    )
+    rig.play(60)
+    monkeypatch.setattr(Player, "can_go_back", False)
+    frame = rig.player.next_frame - 2
+    assert frame * HOP > rig.player.writer.end_sample
+    rig.timeline = rig.timeline.with_tempo(frame, 124.0)
+    rig.tell("timeline", timeline=rig.timeline.to_json(), frame=frame)
+    rig.play(200)
+    assert np.isfinite(rig.heard).all()
+    assert rig.of_kind("error") == []

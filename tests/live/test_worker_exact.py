@@ -93,3 +93,25 @@ def is_kept_to_its_frame(rig: Rig) -> None:
     score = rig.stage.engine.session.stream.score
     assert score.at("attribute/drums", 99) is None
     assert score.at("attribute/drums", 100) is False
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_is_asked_for_at_the_line_of_a_jump_is_heard_where_it_leads(
+    is_first: bool, models: dict[str, MusicGen]
+) -> None:
+    """In whatever order the two came: else the jump would bring back the controls of then."""
+    rig = Rig(models["frame"], lead_ms=600)
+    rig.play(60)
+    line = rig.timeline.next_bar_start_at_or_after(rig.player.next_frame + 10)
+    if is_first:
+        change_at(rig, line * HOP, "param/set", "temperature", 0.7)
+    undone = rig.command("gen/undo", 1, frame=line)
+    if not is_first:
+        change_at(rig, line * HOP, "param/set", "temperature", 0.7)
+    rig.play(120)
+    assert rig.applied_at(undone) == line
+    assert rig.stage.controls()["params"]["temperature"] == 0.7
+    score, place = rig.stage.engine.session.stream.score, rig.player.splice
+    assert score.at("temperature", place.stream_frame + 1) == 0.7
+    assert score.at("temperature", place.stream_frame - 1) == 1.0
+    assert np.isfinite(rig.heard).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -68,6 +69,32 @@ def test_undo_twice_goes_back_twice_as_far(rig: Rig, model: MusicGen) -> None:
     frame = rig.applied_at(one)
     assert rig.applied_at(two) == frame
     assert_heard(rig, frame, audio_of(planned(model), 140), frame - 3 * BAR, 40)
+
+
+def test_of_jumps_to_one_line_only_the_last_makes_music(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.play(130)
+    line = rig.timeline.next_bar_start_at_or_after(rig.player.next_frame + 1)
+    calls: list[str] = []
+    for name in ("splice_at", "play"):
+        method = getattr(Player, name)
+
+        def noted(
+            player: Player, *args: object, name: str = name, method: Callable[..., object] = method
+        ) -> object:
+            calls.append(name)
+            return method(player, *args)
+
+        monkeypatch.setattr(Player, name, noted)
+    commands = ("gen/retry", 1), ("gen/undo", 1), ("transport/reset",)
+    jumped = [rig.command(*command, frame=line) for command in commands]
+    rig.play(80)
+    assert [rig.applied_at(identity) for identity in jumped] == [line] * 3
+    first = calls.index("splice_at")
+    assert calls[first : first + 3] == ["splice_at"] * 3
+    assert calls.count("splice_at") == 3
+    assert not np.isnan(rig.heard).any()
 
 
 def test_undo_of_more_than_is_remembered_fails_and_changes_nothing(
