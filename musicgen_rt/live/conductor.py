@@ -198,7 +198,7 @@ class Conductor:
             (a for a in self._pending if a.is_jump), key=lambda one: one.frame or 0
         ):
             assert action.frame is not None
-            # What lies before a splice is: of jumps to one line none waits for another.
+            # Sound before the splice in force is: jumps to one line need not wait for each other.
             is_complete = action.frame <= player.splice.session_frame
             settled_at = action.frame + self._settling_frames(action)
             if action.is_urgent or is_complete or settled_at <= player.next_frame:
