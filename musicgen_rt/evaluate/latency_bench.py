@@ -24,7 +24,6 @@ _KNOWN_SECONDS = 4.5
 _TEMPLATE_SECONDS = (0.1, 0.5)
 _HEARD_SECONDS = 2.0
 _SEARCH_SECONDS = 0.25
-_LESSONS = 8
 _BEATS_PER_BAR = 4
 _PATIENCE_SECONDS = 30.0
 
@@ -63,8 +62,22 @@ class Bench:
             )
         self._known = low_passed(sound, self._rate_hz)
 
-    def trial(self, command: tuple[Any, ...] | None, after_seconds: float) -> TrialResult:
-        """Load the bank, send a command so long after its bar line, and listen."""
+    def trial(
+        self,
+        command: tuple[Any, ...] | None,
+        after_seconds: float,
+        undone_by: tuple[Any, ...] | None = None,
+    ) -> TrialResult:
+        """Load the bank, send a command so long after its bar line, and listen.
+
+        `undone_by` is sent when it was heard, for what a bank does not bring back: a held key.
+        """
+        result = self._trial(command, after_seconds)
+        if undone_by is not None:
+            self._ask(*undone_by)
+        return result
+
+    def _trial(self, command: tuple[Any, ...] | None, after_seconds: float) -> TrialResult:
         line = self._load()
         time.sleep(max(0.0, line + after_seconds - time.monotonic()))
         sent, answered = time.monotonic(), None
