@@ -82,7 +82,7 @@ def evaluate_latency(settings: LatencySettings, progress: Progress) -> dict[str,
             recording.wait_for_sound()
             bench = Bench(daemon.client, recording)
             bench.prepare()
-            trials = _trials(bench, settings, progress)
+            trials = run_trials(bench, settings, progress)
             told = [one["latency_ms"] for one in daemon.events("ready") if "latency_ms" in one]
             status = daemon.client.status()
     return report_of(
@@ -97,7 +97,8 @@ def evaluate_latency(settings: LatencySettings, progress: Progress) -> dict[str,
     )
 
 
-def _trials(bench: Bench, settings: LatencySettings, progress: Progress) -> Trials:
+def run_trials(bench: Bench, settings: LatencySettings, progress: Progress) -> Trials:
+    """All trials on a bench that is prepared: mutes, commands, and in between none."""
     draw, trials = random.Random(settings.seed), Trials()
     for number in range(min(_MUTES, settings.trials)):
         progress("muting", number, min(_MUTES, settings.trials))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from musicgen_rt.evaluate.latency_bench import TrialResult
+from musicgen_rt.evaluate.latency_bench import Bench, TrialResult
 from musicgen_rt.evaluate.stage_latency import (
     KNOB,
     LatencySettings,
     Trials,
     count_trial,
     report_of,
+    run_trials,
 )
 
 FACTS = {"device_ms": 10.0, "underruns": 0}
@@ -59,3 +61,32 @@ def test_trials_without_a_verdict_are_counted_apart() -> None:
         count_trial(trials, KNOB, result)
     assert (trials.spoilt, trials.unheard[KNOB], trials.knob_ms) == (1, 2, [])
     assert trials.answered_ms == [4.0, 4.0]
+
+
+class Heard(Bench):
+    """A bench that only notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, object]] = []
+
+    def trial(
+        self,
+        command: tuple[Any, ...] | None,
+        after_seconds: float,
+        undone_by: tuple[Any, ...] | None = None,
+    ) -> TrialResult:
+        self.asked.append((command, undone_by))
+        return TrialResult(100.0, 5.0)
+
+    def mute(self) -> float:
+        return 60.0
+
+
+def test_a_key_that_was_struck_is_let_go_of(tmp_path: Path) -> None:
+    """A bank brings back what was played, not the hands that play: the key would stay down."""
+    bench = Heard()
+    run_trials(bench, LatencySettings(tmp_path, trials=11), lambda *_: None)
+    struck = [one for one in bench.asked if one[0] is not None and one[0][0] == "melody/note_on"]
+    assert len(struck) == 3
+    assert all(undone_by == ("melody/note_off", key[1]) for key, undone_by in struck)
+    assert bench.asked.count((None, None)) == 2
