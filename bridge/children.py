@@ -50,6 +50,7 @@ class Children:
         """`on_hopeless` is told when model or output have never worked and never will."""
         self._config = config
         self._on_hopeless = on_hopeless
+        self._on_model: Callable[[], None] = lambda: None
         self._has_played = self._has_sounded = False
         self.format = model_format
         self._resume_folder = resume_folder
@@ -59,9 +60,12 @@ class Children:
         self.playout: Supervisor | None = None
         self._change: asyncio.Task[None] | None = None
 
-    def start(self, dispatcher: Dispatcher) -> None:
-        """Create the buffer and start both. Raises OSError without memory for it."""
-        self._dispatcher = dispatcher
+    def start(self, dispatcher: Dispatcher, *, on_model: Callable[[], None]) -> None:
+        """Create the buffer and start both. Raises OSError without memory for it.
+
+        `on_model` is called as soon as an engine is ready.
+        """
+        self._dispatcher, self._on_model = dispatcher, on_model
         shutil.rmtree(self._resume_folder, ignore_errors=True)
         self._resume_folder.mkdir(mode=0o700, parents=True)
         self._start_on_new_buffer()
@@ -156,7 +160,8 @@ class Children:
     def _playout_started(self) -> None:
         assert self.playout is not None and self._dispatcher is not None
         state = self._dispatcher.playout_start()
-        self.playout.send(playout_start(self._config, state, self.format))
+        is_again = self.playout.restarts > 0
+        self.playout.send(playout_start(self._config, state, self.format, is_again=is_again))
 
     def _from_engine(self, message: dict[str, Any], payload: bytes) -> None:
         assert self.engine is not None and self._dispatcher is not None
@@ -165,6 +170,8 @@ class Children:
             self._has_played = True
         _tell("engine", message)
         self._dispatcher.from_engine(message, payload)
+        if message["type"] == "ready":
+            self._on_model()
 
     def _from_playout(self, message: dict[str, Any], payload: bytes) -> None:
         assert self.playout is not None and self._dispatcher is not None

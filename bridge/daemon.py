@@ -137,8 +137,8 @@ class Daemon:
         try:
             ports = await servers.start()
             self._tell_ports(ports)
-            self._children.start(dispatcher)
             scene = Scene(config.scene.commands, dispatcher)
+            self._children.start(dispatcher, on_model=scene.model_is_there)
             midi.start()
             view = LiveView(self._terminal, config.log, _footer(ports))
             if config.midi.clock_out:
@@ -146,7 +146,6 @@ class Daemon:
             tasks = [
                 _every(TICK_SECONDS, dispatcher.tick),
                 _every(TICK_SECONDS, midi.tick),
-                _every(VIEW_SECONDS, scene.tick),
                 _every(VIEW_SECONDS, lambda: view.show(dispatcher.view())),
             ]
             if lead is not None:

@@ -23,12 +23,11 @@ class Scene:
             if not _needs_model(command):
                 dispatcher.local(*command, client_name=_CLIENT_NAME)
 
-    def tick(self) -> None:
-        """Look whether the model is there."""
-        if self._waiting and self._dispatcher.view().phase in ("playing", "stopped"):
-            waiting, self._waiting = self._waiting, []
-            for command in waiting:
-                self._dispatcher.local(*command, client_name=_CLIENT_NAME)
+    def model_is_there(self) -> None:
+        """Execute what has waited for it."""
+        waiting, self._waiting = self._waiting, []
+        for command in waiting:
+            self._dispatcher.local(*command, client_name=_CLIENT_NAME)
 
 
 def _needs_model(command: Sequence[Any]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from bridge.levels import GAIN_RANGE_DB
 from bridge.setting import (
     CcBinding,
     Setting,
@@ -76,7 +77,10 @@ class OutputConfig:
     device: Annotated[
         str, Setting("the sound device's name or a part of it", flag="--device", metavar="NAME")
     ] = ""
-    gain_db: Annotated[float, Setting("loudness", low=-96, high=12, flag="--gain-db")] = 0.0
+    gain_db: Annotated[
+        float,
+        Setting("loudness", low=GAIN_RANGE_DB[0], high=GAIN_RANGE_DB[1], flag="--gain-db"),
+    ] = 0.0
     ceiling_db: Annotated[float, Setting("no sample is louder, in dBFS", low=-24, high=0)] = -1.0
     horizon_ms: Annotated[
         float, Setting("how much is committed to the device", low=20, high=1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from bridge.config import Config
 from bridge.control.control_config import ControlConfig
 from bridge.control.session_config import SessionConfig
 from bridge.model_format import ModelFormat
+from bridge.setting import WAV_PREFIX
 
 
 def control_config(config: Config) -> ControlConfig:
@@ -73,13 +75,16 @@ def engine_start(
 
 
 def playout_start(
-    config: Config, state: dict[str, Any], model_format: ModelFormat
+    config: Config, state: dict[str, Any], model_format: ModelFormat, *, is_again: bool
 ) -> dict[str, Any]:
-    """The playout's first message; `state` is the session's part of it."""
+    """The playout's first message; `state` is the session's part of it.
+
+    One that takes another's place (`is_again`) leaves that one's file as it is: it writes the next.
+    """
     output = config.output
     return {
         "type": "start",
-        "output": output.output,
+        "output": _next_output(output.output) if is_again else output.output,
         "device_name": output.device or None,
         "hop_samples": model_format.hop_samples,
         "ceiling_db": output.ceiling_db,
@@ -88,3 +93,13 @@ def playout_start(
         **state,
         "pcm": output.pcm or bool(state.get("pcm")),
     }
+
+
+def _next_output(output: str) -> str:
+    """`wav:jam.wav` as `wav:jam-2.wav`, the first such file that is not there yet."""
+    if not output.startswith(WAV_PREFIX):
+        return output
+    path = Path(output.removeprefix(WAV_PREFIX))
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    candidates = chain((path,), numbered)
+    return WAV_PREFIX + str(next(one for one in candidates if not one.exists()))

@@ -31,8 +31,8 @@ PAUSES_SECONDS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 10.0)
 # After so long without a fault the next one is met with the first pause again.
 HEALTHY_SECONDS: Final = 30.0
 
-# What a child leaves with when it would fail again in the same way: EX_USAGE and EX_CONFIG of
-# sysexits.h.
+# What a child leaves with at its first start when it would fail again in the same way: EX_USAGE
+# and EX_CONFIG of sysexits.h.
 HOPELESS_EXITS: Final = (64, 78)
 
 
@@ -81,6 +81,7 @@ class Supervisor:
         self._log = logging.getLogger(f"mgrt.{spec.name}")
         self._child: Child | None = None
         self._faults = 0
+        self._has_been_ready = False
         self._stop_asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,6 +104,7 @@ class Supervisor:
     def mark_ready(self) -> None:
         """The child has said that it is ready: the shorter deadline holds from now on."""
         self.state = ChildState.READY
+        self._has_been_ready = True
         if self._child is not None:
             self._child.ready_since = time.monotonic()
 
@@ -145,7 +147,8 @@ class Supervisor:
                 reason, code = "could not be told what to do", None
             if self._stop_asked.is_set():
                 return
-            if code in HOPELESS_EXITS:
+            # One that has worked has lost something since: memory, a device. It may come back.
+            if code in HOPELESS_EXITS and not self._has_been_ready:
                 self._give_up(reason)
                 return
             await self._pause(reason)

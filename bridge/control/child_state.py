@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 LOWEST_DB = -120.0
@@ -63,6 +63,10 @@ class PlayoutState:
     """The playout. [control]"""
 
     is_ready: bool = False
+    # What it was told at its start; what differs by then follows when it is ready.
+    told: Mapping[str, Any] = field(default_factory=dict)
+    # The device that was wished for, as a start message has it, once one has been.
+    wish: Mapping[str, Any] = field(default_factory=dict)
     is_fallback: bool = False
     underruns: int = 0
     # Of playouts before this one.
@@ -71,6 +75,11 @@ class PlayoutState:
     rms_db: float = LOWEST_DB
     # Where the playhead stands, None while it moves.
     standing_sample: int | None = None
+
+    def begin(self, told: Mapping[str, Any]) -> None:
+        """A new playout starts, and is told this."""
+        self.is_ready = False
+        self.told = told
 
     def end(self) -> None:
         """It has ended; another one counts from 0."""

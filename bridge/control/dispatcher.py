@@ -44,6 +44,8 @@ AHEAD_NS = 400_000_000
 # These are answered with more than was asked.
 _COSTLY = Rate(per_second=20, burst=80)
 _COSTLY_PATHS = ("notify", "refresh", "auth")
+# What gen/panic drops if it came before and still waits to be read. Prompts stay.
+_DROPPED_GROUPS = ("attr", "bank", "gen", "melody", "param", "song")
 
 _log = logging.getLogger("mgrt.osc")
 
@@ -84,29 +86,30 @@ class Dispatcher:
         self._costly = RateLimit(_COSTLY)
         self._local = LocalClients(_log)
         self._watch = LoopWatch(now_ns)
+        self._panicked_ns = 0
         self._recording_log = RecordingLog()
         self.delivery.add_transport("local", self._local)
 
     # What comes in
 
-    def handle_osc(self, data: bytes, client: Client) -> None:
-        """Execute an OSC packet. A malformed one is counted, and not answered."""
+    def handle_osc(self, data: bytes, client: Client, received_ns: int | None = None) -> None:
+        """Execute an OSC packet, which came now or earlier. A malformed one is only counted."""
         try:
             packet = decode_packet(data)
         except OscError as error:
             self._malformed(client, str(error))
             return
-        self._packet(packet, client, None)
+        self._packet(packet, client, received_ns or self.now_ns(), None)
 
-    def handle_json(self, data: bytes, client: Client) -> None:
-        """Execute a JSON array of an address and its arguments."""
+    def handle_json(self, data: bytes, client: Client, received_ns: int | None = None) -> None:
+        """Execute a JSON array of an address and its arguments, which came now or earlier."""
         try:
             address, args = decode_json(data)
         except Refusal as refusal:
             self._malformed(client, str(refusal))
             self._fail(client, "", str(refusal))
             return
-        self._message(address, args, client, None)
+        self._message(address, args, client, received_ns or self.now_ns(), None)
 
     def local(
         self,
@@ -117,7 +120,7 @@ class Dispatcher:
     ) -> None:
         """Execute a command of this process: MIDI, the scene. By default refusals are logged."""
         client = self._local.client(client_name, reply)
-        self._message(address, args, client, None)
+        self._message(address, args, client, self.now_ns(), None)
 
     def release(self, client_name: str) -> None:
         """A local client has gone: what it held is let go."""
@@ -205,9 +208,11 @@ class Dispatcher:
 
     # Packets to requests
 
-    def _packet(self, packet: OscMessage | OscBundle, client: Client, due_ns: int | None) -> None:
+    def _packet(
+        self, packet: OscMessage | OscBundle, client: Client, received_ns: int, due_ns: int | None
+    ) -> None:
         if isinstance(packet, OscMessage):
-            self._message(packet.address, packet.args, client, due_ns)
+            self._message(packet.address, packet.args, client, received_ns, due_ns)
             return
         if packet.time_tag != IMMEDIATELY:
             tag_ns = monotonic_from_ntp(
@@ -216,10 +221,15 @@ class Dispatcher:
             # A bundle within another is not for an earlier time than that.
             due_ns = tag_ns if due_ns is None else max(due_ns, tag_ns)
         for element in packet.elements:
-            self._packet(element, client, due_ns)
+            self._packet(element, client, received_ns, due_ns)
 
     def _message(
-        self, address: str, args: tuple[Any, ...], client: Client, due_ns: int | None
+        self,
+        address: str,
+        args: tuple[Any, ...],
+        client: Client,
+        received_ns: int,
+        due_ns: int | None,
     ) -> None:
         self.counters.add("messages_total")
         now_ns = self.now_ns()
@@ -231,7 +241,8 @@ class Dispatcher:
                 self._packet_log.write(logging.INFO, "in", lambda: line, now_ns)
             for entry in self._addresses.entries(address, now_ns):
                 self._require_access(entry, client, now_ns)
-                request = Request(entry, entry.call(args), client, now_ns, due_ns)
+                request = Request(entry, entry.call(args), client, received_ns, due_ns)
+                self._require_not_dropped(request)
                 self._accept(request, now_ns)
         except Refusal as refusal:
             self._fail(client, address, str(refusal))
@@ -248,6 +259,13 @@ class Dispatcher:
             and not self._costly.permits(client.host, now_ns)
         ):
             raise Refusal("too often: wait a second before asking for so much again")
+
+    def _require_not_dropped(self, request: Request) -> None:
+        """Panic overtakes what waits to be read, which would undo it."""
+        entry = request.entry
+        is_dropped = entry.is_control and entry.group in _DROPPED_GROUPS
+        if is_dropped and request.received_ns < self._panicked_ns:
+            raise Refusal("dropped: /mgrt/gen/panic came before it was done")
 
     def _accept(self, request: Request, now_ns: int) -> None:
         """Execute a request, or keep it until its time."""
@@ -277,6 +295,8 @@ class Dispatcher:
             outcome = self._connections.execute(request, now_ns)
         else:
             outcome = self.session.execute(request, self._position(), now_ns)
+            if outcome.is_clearing_schedule:
+                self._panicked_ns = request.received_ns
         self._deliver(outcome)
 
     # What goes out

@@ -46,6 +46,8 @@ def _ready(session: Session, message: Message, position: Position, outcome: Outc
     for name in message.get("attributes", ()):
         if f"attr/{name}" not in session.state:
             session.state.set_default(f"attr/{name}", "free")
+    if session.state["freeze/is_on"]:  # the loop has ended with the engine that played it
+        session.state.set("freeze/is_on", False)
     session.send_changes_since_start(position, outcome)
     model = str(message.get("model", session.config.model))
     session.model = model

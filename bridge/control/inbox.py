@@ -22,16 +22,19 @@ MAX_BYTES = 1 << 25
 CROWDED_PACKETS = 1 << 11
 
 _SLICE_NS = 2_000_000
-# It stops everything, so it does not queue.
-_URGENT = (b"/mgrt/gen/panic", b'["/mgrt/gen/panic')
+# It stops everything, so it does not queue; some hosts put each message into a bundle.
+_PANIC = b"/mgrt/gen/panic"
+_URGENT = (_PANIC, b'["' + _PANIC)
+_BUNDLE_NOW = b"#bundle\0" + (1).to_bytes(8, "big")
+_BUNDLE_HEAD_BYTES = 20
 
 Packet = tuple[bytes, Client]
 
 
 class Handler(Protocol):
-    """What is done with a packet."""
+    """What is done with a packet, and when (monotonic) it came."""
 
-    def __call__(self, data: bytes, client: Client) -> None: ...
+    def __call__(self, data: bytes, client: Client, received_ns: int) -> None: ...
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Inbox:
     handle: Handler
     counters: Counters
     now_ns: Callable[[], int] = time.monotonic_ns
-    _packets: deque[Packet] = field(default_factory=deque)
+    _packets: deque[tuple[bytes, Client, int]] = field(default_factory=deque)
     _bytes: int = 0
     _is_scheduled: bool = False
     _waiting: list[Callable[[], None]] = field(default_factory=list)
@@ -62,10 +65,11 @@ class Inbox:
         self.counters.add("packets_total", len(packets))
         for packet in packets:
             data, client = packet
-            if data.startswith(_URGENT):
-                self.handle(data, client)
+            received_ns = self.now_ns()
+            if _is_urgent(data):
+                self.handle(data, client, received_ns)
             elif len(self._packets) < MAX_PACKETS and self._bytes + len(data) <= MAX_BYTES:
-                self._packets.append(packet)
+                self._packets.append((data, client, received_ns))
                 self._bytes += len(data)
             else:
                 self.counters.add("overflow_total")
@@ -94,12 +98,20 @@ class Inbox:
         self._is_scheduled = False
         end_ns = self.now_ns() + _SLICE_NS
         while self._packets and self.now_ns() < end_ns:
-            data, client = self._packets.popleft()
+            data, client, received_ns = self._packets.popleft()
             self._bytes -= len(data)
-            self.handle(data, client)
+            self.handle(data, client, received_ns)
         if self._packets:
             self._schedule()
         if not self.is_crowded and self._waiting:
             waiting, self._waiting = self._waiting, []
             for callback in waiting:
                 callback()
+
+
+def _is_urgent(data: bytes) -> bool:
+    if data.startswith(_BUNDLE_NOW):
+        size = int.from_bytes(data[_BUNDLE_HEAD_BYTES - 4 : _BUNDLE_HEAD_BYTES], "big")
+        is_alone = _BUNDLE_HEAD_BYTES + size == len(data)
+        return is_alone and data.startswith(_PANIC, _BUNDLE_HEAD_BYTES)
+    return data.startswith(_URGENT)

@@ -41,6 +41,8 @@ def take_playout_message(
         settle(session, message, position, now_ns, outcome)
     elif kind == "recording":
         _recording(session, message, now_ns, outcome)
+    elif kind == "ready":
+        _ready(session, message, position, outcome)
     elif kind in _REST:
         _REST[kind](session, message, outcome)
 
@@ -69,8 +71,14 @@ def _recording(session: Session, message: Message, now_ns: int, outcome: Outcome
     session.set_recording(Recording(path, now_ns) if is_on else None)
 
 
-def _ready(session: Session, message: Message, outcome: Outcome) -> None:
-    session.playout.is_ready = True
+def _ready(session: Session, message: Message, position: Position, outcome: Outcome) -> None:
+    """It plays, for the first time or through another device."""
+    playout = session.playout
+    if not playout.is_ready:
+        playout.is_ready = True
+        session.send_changes_to_playout(position, outcome)
+    if "device_name" in message:
+        playout.wish = {"device_name": message["device_name"]}
     device = str(message.get("device") or message.get("output") or "")
     session.state.set("device", device)
     session.clock.output_latency_ms = session.config.output_latencies_ms.get(device, 0.0)
@@ -106,7 +114,6 @@ def _warning(session: Session, message: Message, outcome: Outcome) -> None:
 
 
 _REST: dict[str, Callable[[Session, Message, Outcome], None]] = {
-    "ready": _ready,
     "heartbeat": _heartbeat,
     "state": _state,
     "fallback": _fallback,

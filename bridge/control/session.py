@@ -39,6 +39,8 @@ INPUT_SUFFIXES = (".mid", ".midi", ".wav", ".flac", ".ogg", ".mp3", ".aif", ".ai
 SONG_SUFFIXES = (".toml",)
 RECORDING_SUFFIXES = (".wav", ".flac")
 BANK_SUFFIXES = (".safetensors",)
+# Messages to the playout, with what they set.
+_PLAYOUT_KEYS = {"gain": "gain_db", "mute": "is_muted", "gate": "is_open"}
 
 
 class Session:
@@ -121,14 +123,9 @@ class Session:
 
     def playout_start(self) -> dict[str, Any]:
         """The session's part of the playout's first message."""
-        self.playout.is_ready = False
-        return {
-            "timeline": self.timeline.to_json(),
-            "gain_db": self.state["audio/gain_db"],
-            "is_muted": self.state["audio/is_muted"],
-            "is_open": self.state["transport/is_playing"],
-            "pcm": self.is_pcm_wanted,
-        }
+        told = self._playout_settings()
+        self.playout.begin(told)
+        return {**told, **self.playout.wish}
 
     def engine_lost(self, reason: str) -> Outcome:
         """The engine has ended. State stays, and goes out again with `engine_start`."""
@@ -168,7 +165,9 @@ class Session:
     def want_pcm(self, is_wanted: bool) -> Outcome:
         """Somebody listens to the PCM stream, or nobody does any more."""
         self.is_pcm_wanted = is_wanted
-        return Outcome(playout=[{"type": "pcm", "is_on": is_wanted}])
+        # One that is starting is told when it is ready.
+        is_heard = self.playout.is_ready
+        return Outcome(playout=[{"type": "pcm", "is_on": is_wanted}] if is_heard else [])
 
     def send_timeline(self, frame: int, outcome: Outcome) -> None:
         """Tell the children that the timeline is another from `frame` on."""
@@ -189,6 +188,17 @@ class Session:
         for name, args in calls:
             if (name, args) not in self.engine.told:
                 self._command(name, args, outcome)
+
+    def send_changes_to_playout(self, position: Position, outcome: Outcome) -> None:
+        """The playout is ready: tell it what has changed since it was started."""
+        now, told = self._playout_settings(), self.playout.told
+        if now["timeline"] != told["timeline"]:
+            outcome.playout.append(self.clock.message(position.commit_frame))
+        for kind, key in _PLAYOUT_KEYS.items():
+            if now[key] != told[key]:
+                outcome.playout.append({"type": kind, "id": self.owed.next_id(), key: now[key]})
+        if now["pcm"] != told["pcm"]:
+            outcome.playout.append({"type": "pcm", "is_on": now["pcm"]})
 
     def set_recording(self, recording: Recording | None) -> None:
         """A recording has begun or ended."""
@@ -211,6 +221,15 @@ class Session:
     def view(self, position: Position, now_ns: int) -> SessionView:
         """How it is going, for whoever shows it."""
         return view_of(self, position, now_ns)
+
+    def _playout_settings(self) -> dict[str, Any]:
+        return {
+            "timeline": self.timeline.to_json(),
+            "gain_db": self.state["audio/gain_db"],
+            "is_muted": self.state["audio/is_muted"],
+            "is_open": self.state["transport/is_playing"],
+            "pcm": self.is_pcm_wanted,
+        }
 
     def _engine_calls(self) -> list[EngineCall]:
         notes = [("melody/note_on", note) for note in self.notes.sounding()]

@@ -131,20 +131,22 @@ class Turn:
         fader: str | None = None,
         at_bar_line: bool = False,
         frame: int | None = None,
+        is_urgent: bool = False,
         answer: Answer | None = None,
     ) -> None:
         """Set state and send a command; `/done` follows when the engine has taken it.
 
         While the model loads, state is all there is: the engine gets it when it is ready.
         With `at_bar_line` the engine chooses the next bar line that it can reach; `frame` is
-        another frame than the request asks for.
+        another frame than the request asks for. `is_urgent` goes however much is owed already.
         """
         session = self.session
         if not session.engine.is_ready:
             self._set(sets)
             self.done_heard()
             return
-        session.owed.require_room()
+        if not is_urgent:
+            session.owed.require_room()
         sample = self.sample if frame is None and self._is_exact(name) else None
         if frame is None:
             frame = self.target.frame

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.levels import GAIN_RANGE_DB
 from bridge.playout.fade import Ramp
 from musicgen_rt.errors import MusicgenRTError
 
 MAX_PENDING = 64
-GAIN_RANGE_DB = (-90.0, 24.0)
 MAX_RAMP_SECONDS = 60.0
 MUTE_SECONDS = 0.01
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridge.levels import GAIN_RANGE_DB
 from bridge.playout.device_list import DeviceWish
-from bridge.playout.fader import GAIN_RANGE_DB
 from bridge.playout.gate import MAX_FADE_SECONDS
 from bridge.playout.grid import Grid
 from musicgen_rt.contract.timeline import Timeline

@@ -108,7 +108,6 @@ MELODY = (
         (PITCH, Whole("velocity", 0, 127)),
         HEARD,
         when=WHEN,
-        needs_model=True,
         in_patterns=False,
     ),
     Entry(
@@ -117,7 +116,6 @@ MELODY = (
         (PITCH,),
         HEARD,
         when=WHEN,
-        needs_model=True,
         in_patterns=False,
     ),
     Entry(

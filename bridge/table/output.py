@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.argument import Name, Number, Switch, Text, Whole
 from bridge.entry import Answer, Entry
+from bridge.levels import GAIN_RANGE_DB
 from bridge.table.terms import HEARD, WHEN
 
 MAX_DEVICES = 32
@@ -13,7 +14,7 @@ AUDIO = (
         "audio/gain_db",
         "Output level, before the limiter.",
         (
-            Number("gain_db", -96, 12, unit="dB"),
+            Number("gain_db", *GAIN_RANGE_DB, unit="dB"),
             Whole("ramp_ms", 0, 60_000, unit="ms", default=20),
         ),
         HEARD,

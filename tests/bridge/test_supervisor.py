@@ -157,6 +157,28 @@ def test_a_hopeless_child_is_not_started_again(
     play(test)
 
 
+def test_a_child_that_has_worked_is_never_given_up(
+    buffer_fd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it lacks now, memory or its file, may be there again when the next one starts."""
+
+    async def test() -> None:
+        owner = Owner(buffer_fd)
+        owner.supervisor.start()
+        await owner.until(lambda: bool(owner.of_type("hello")))
+        owner.supervisor.mark_ready()
+        monkeypatch.setenv(BEHAVIOUR, "hopeless")
+        assert owner.supervisor.pid is not None
+        os.kill(owner.supervisor.pid, signal.SIGKILL)
+        await owner.until(lambda: ("ended (exit code 78)", True) in owner.stops)
+        monkeypatch.setenv(BEHAVIOUR, "good")
+        await owner.until(lambda: len(owner.of_type("hello")) == 2)
+        await owner.supervisor.stop(PATIENCE_SECONDS)
+        assert all(is_followed for _, is_followed in owner.stops)
+
+    play(test)
+
+
 def test_a_child_that_sends_nonsense_is_replaced(
     buffer_fd: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

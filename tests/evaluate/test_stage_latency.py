@@ -67,7 +67,7 @@ class Heard(Bench):
     """A bench that only notes what it is asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[object, object]] = []
+        self.asked: list[tuple[tuple[Any, ...] | None, tuple[Any, ...] | None]] = []
 
     def trial(
         self,
@@ -86,7 +86,7 @@ def test_a_key_that_was_struck_is_let_go_of(tmp_path: Path) -> None:
     """A bank brings back what was played, not the hands that play: the key would stay down."""
     bench = Heard()
     run_trials(bench, LatencySettings(tmp_path, trials=11), lambda *_: None)
-    struck = [one for one in bench.asked if one[0] is not None and one[0][0] == "melody/note_on"]
+    struck = [(key, undone) for key, undone in bench.asked if key and key[0] == "melody/note_on"]
     assert len(struck) == 3
-    assert all(undone_by == ("melody/note_off", key[1]) for key, undone_by in struck)
+    assert all(undone == ("melody/note_off", pitch) for (_, pitch, _), undone in struck)
     assert bench.asked.count((None, None)) == 2

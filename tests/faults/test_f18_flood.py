@@ -18,6 +18,7 @@ from bridge.control.inbox import Inbox
 from musicgen_rt.evaluate.stage_fuzz import message
 from musicgen_rt.evaluate.stage_siege import TRANSPORTS, Ports, flood, sending
 from tests.bridge.control.live_servers import LiveServers
+from tests.bridge.control.rig import bundle
 
 MESSAGES = int(os.environ.get("MUSICGEN_RT_FLOOD", "3000"))
 
@@ -42,19 +43,36 @@ def test_f18_a_flood_is_handled_in_full_and_the_last_value_holds(
         assert last["args"] == ["cfg", 7.5], "the engine has the last value, too"
 
 
-@pytest.mark.parametrize("panic", [message("/mgrt/gen/panic"), b'["/mgrt/gen/panic"]'])
+PANIC = message("/mgrt/gen/panic")
+
+
+@pytest.mark.parametrize("panic", [PANIC, b'["/mgrt/gen/panic"]', bundle(0, PANIC)])
 def test_f18_panic_overtakes_what_waits(panic: bytes) -> None:
+    handled = in_turn([panic])
+    assert handled.index(panic) == 0, "before everything that came earlier"
+    assert len(handled) == 1011
+
+
+@pytest.mark.parametrize("later", [bundle(1.9e9, PANIC), bundle(0, PANIC, PANIC)])
+def test_f18_a_panic_for_later_or_among_others_waits_its_turn(later: bytes) -> None:
+    assert in_turn([later])[-1] == later
+
+
+def in_turn(last: list[bytes]) -> list[bytes]:
+    """The order in which an inbox hands on 1,010 faders and then others."""
+
     async def test() -> list[bytes]:
-        handled: list[bytes] = []
-        inbox = Inbox(lambda data, _: handled.append(data), Counters())
+        handled: list[tuple[bytes, int]] = []
+        inbox = Inbox(lambda data, _, at_ns: handled.append((data, at_ns)), Counters())
         client = Client("udp", "127.0.0.1", 1)
         fader = message("/mgrt/param/set/cfg", 2.0)
         inbox.put(*[(fader, client)] * 1000)
-        inbox.put(*[(fader, client)] * 10, (panic, client))
-        while len(handled) < 1011:
+        inbox.put(*[(fader, client)] * 10, *((one, client) for one in last))
+        while len(handled) < 1010 + len(last):
             await asyncio.sleep(0)
-        return handled
+        came_ns = [at_ns for data, at_ns in handled if data == fader]
+        assert came_ns == sorted(came_ns)
+        assert all(at_ns > came_ns[-1] for data, at_ns in handled if data != fader)
+        return [data for data, _ in handled]
 
-    handled = asyncio.run(test())
-    assert handled.index(panic) == 0, "before everything that came earlier"
-    assert len(handled) == 1011
+    return asyncio.run(test())

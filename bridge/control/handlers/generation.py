@@ -38,10 +38,9 @@ def _continue(turn: Turn, name: str) -> None:
 
 
 def _panic(turn: Turn) -> None:
-    turn.session.owed.require_room()
     for fader in turn.session.owed.waiting_faders():
         turn.release_fader(fader)
-    turn.ask_engine("gen/panic", sets={"freeze/is_on": False})
+    turn.ask_engine("gen/panic", sets={"freeze/is_on": False}, is_urgent=True)
     turn.session.notes.clear()
     turn.outcome.is_clearing_schedule = True
 

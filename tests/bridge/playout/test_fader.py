@@ -78,6 +78,8 @@ def test_too_many_changes_are_refused() -> None:
         fader.set_gain(99, 0.0, 10_000, 0.0)
 
 
-@pytest.mark.parametrize(("db", "gain"), [(0, 1), (20, 10), (-90, 0), (-1000, 0), (100, 15.848932)])
+@pytest.mark.parametrize(
+    ("db", "gain"), [(0, 1), (-20, 0.1), (-96, 0), (-1000, 0), (100, 3.981072)]
+)
 def test_decibels(db: float, gain: float) -> None:
     assert to_gain(db) == pytest.approx(gain)
