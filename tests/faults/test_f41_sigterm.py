@@ -108,9 +108,7 @@ def test_f41_files_are_closed_and_the_music_fades(tmp_path: Path, output: str) -
     end = int(np.flatnonzero(is_sound)[-1]) + 1
     # The tone at its full level, then down to nothing without a click.
     fade = round(FADE_SECONDS * rate_hz)
-    assert np.abs(samples[end - 3 * fade : end - 2 * fade]).max() == pytest.approx(
-        AMPLITUDE, rel=0.05
-    )
+    assert np.abs(samples[end - 2 * fade : end - fade]).max() == pytest.approx(AMPLITUDE, rel=0.05)
     assert np.abs(samples[end - 20 : end]).max() < 0.1 * AMPLITUDE
     assert np.abs(np.diff(samples[end - 3 * fade :])).max() < CLICK * 48_000 / rate_hz
 
