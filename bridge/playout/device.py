@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.playout.device_list import Device, DeviceWish
-from bridge.playout.output import DeviceError, DeviceLostError, OutputHealth, OutputInfo
+from bridge.playout.output import DeviceLostError, DeviceRefusedError, OutputHealth, OutputInfo
+from bridge.playout.portaudio_turn import PORTAUDIO_TURN
 
 # A callback that stays away so long will not come back in this process.
 FROZEN_SECONDS = 2.0
@@ -34,28 +35,17 @@ _CLOCK_LOOKS = 3
 
 
 class DeviceOutput:
-    """An open device. [pump]
+    """An open device that runs, and is silent until `begin`. [pump]
 
-    Raises DeviceError if it cannot be opened.
+    Made by whoever has PortAudio's turn: drivers take their time, and some refuse only the start.
+    Raises DeviceRefusedError if it cannot be opened or started.
     """
 
     def __init__(self, device: Device, wish: DeviceWish) -> None:
         import rtmixer
 
-        rate_hz = wish.rate_hz or device.rate_hz
         channels = min(device.channels, wish.channels or _MAX_CHANNELS)
-        try:
-            self._stream = rtmixer.Mixer(
-                device=device.index,
-                samplerate=rate_hz,
-                channels=channels,
-                blocksize=wish.block_frames,
-                latency="low",
-                qsize=_QUEUE_ACTIONS,
-            )
-        # PortAudio's own error class, which only sounddevice has, or a ValueError for bad numbers.
-        except Exception as error:
-            raise DeviceError(f"{device.name} cannot be opened: {error}") from error
+        self._stream = _running_stream(device, wish, channels)
         rate_hz, latency_seconds = round(self._stream.samplerate), float(self._stream.latency)
         self.info = OutputInfo(
             kind="device",
@@ -90,10 +80,6 @@ class DeviceOutput:
 
     def begin(self) -> None:
         self._arm()
-        try:
-            self._stream.start()
-        except Exception as error:
-            raise DeviceError(f"{self.info.device} cannot be started: {error}") from error
 
     def poll(self, now_ns: int) -> OutputHealth:
         if not self._stream.active:
@@ -128,13 +114,12 @@ class DeviceOutput:
         """Give the device back; a dead server lets PortAudio hang, so it is not waited for."""
 
         def close_stream() -> None:
-            with contextlib.suppress(Exception):
+            with PORTAUDIO_TURN.taken(None), contextlib.suppress(Exception):
                 self._stream.abort()
                 self._stream.close()
+            PORTAUDIO_TURN.remove_stream()
 
-        closing = threading.Thread(target=close_stream, name="close-device", daemon=True)
-        closing.start()
-        closing.join(0.5)
+        threading.Thread(target=close_stream, name="close-device", daemon=True).start()
 
     def _arm(self) -> None:
         """Let the callback play the ring from here on."""
@@ -152,6 +137,31 @@ class DeviceOutput:
             after = time.monotonic()
             looks.append((after - before, (before + after) / 2 - stream_seconds))
         return min(looks)[1]
+
+
+def _running_stream(device: Device, wish: DeviceWish, channels: int) -> Any:
+    import rtmixer
+
+    # PortAudio's own error class, which only sounddevice has, or a ValueError for bad numbers.
+    try:
+        stream = rtmixer.Mixer(
+            device=device.index,
+            samplerate=wish.rate_hz or device.rate_hz,
+            channels=channels,
+            blocksize=wish.block_frames,
+            latency="low",
+            qsize=_QUEUE_ACTIONS,
+        )
+    except Exception as error:
+        raise DeviceRefusedError(f"{device.name} cannot be opened: {error}") from error
+    try:
+        stream.start()
+    except Exception as error:
+        with contextlib.suppress(Exception):
+            stream.close()
+        raise DeviceRefusedError(f"{device.name} cannot be started: {error}") from error
+    PORTAUDIO_TURN.add_stream()
+    return stream
 
 
 class _Ping:

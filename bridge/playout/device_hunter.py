@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bridge.playout.device import DeviceOutput
 from bridge.playout.device_list import DeviceWish, choose, list_devices, portaudio
 from bridge.playout.output import DeviceError
+from bridge.playout.portaudio_turn import PORTAUDIO_TURN
 
 LOOK_SECONDS = 0.25
 
@@ -60,7 +61,8 @@ class DeviceHunter:
         last_reason = None
         while not self._stopped.is_set():
             try:
-                output = DeviceOutput(choose(list_devices(), self.wish), self.wish)
+                with PORTAUDIO_TURN.taken():
+                    output = DeviceOutput(choose(list_devices(), self.wish), self.wish)
             except DeviceError as error:
                 if str(error) != last_reason:
                     last_reason = str(error)
@@ -83,9 +85,10 @@ class DeviceHunter:
 def _look_anew() -> None:
     """Let PortAudio ask the drivers again; the only way is to end and begin it."""
     try:
-        sounddevice = portaudio()
-        sounddevice._terminate()
-        sounddevice._initialize()
+        with PORTAUDIO_TURN.taken(is_without_streams=True):
+            sounddevice = portaudio()
+            sounddevice._terminate()
+            sounddevice._initialize()
     # The next look says what is wrong.
     except Exception:
         return

@@ -20,6 +20,10 @@ class DeviceError(MusicgenRTError):
     """No device could be opened."""
 
 
+class DeviceRefusedError(DeviceError):
+    """The device is there, but it cannot be opened or started."""
+
+
 class DeviceLostError(MusicgenRTError):
     """The device no longer takes samples; only a fresh process can open one again."""
 

@@ -23,8 +23,9 @@ from bridge.playout import exit_codes
 from bridge.playout.device_hunter import DeviceHunter, Found, Missing
 from bridge.playout.options import NULL_RATE_HZ, PlayoutOptions
 from bridge.playout.outbox import Outbox
-from bridge.playout.output import DeviceError, DeviceLostError, NullOutput, Output
+from bridge.playout.output import DeviceLostError, NullOutput, Output
 from bridge.playout.player import Player
+from bridge.playout.portaudio_turn import PORTAUDIO_TURN
 from bridge.playout.requests import Requests
 from bridge.playout.watchdog import STILL_SECONDS, Watchdog
 from musicgen_rt.contract.buffer import TimelineBuffer
@@ -37,6 +38,8 @@ _NULL_CHANNELS = 2
 # From the request to end to the last sample.
 _MAX_END_SECONDS = 0.5
 _FLUSH_SECONDS = 0.3
+# What the device is given to be closed; one of a dead server never is.
+_CLOSE_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
 _PRIORITY = 10
 _NICENESS = -11
@@ -77,6 +80,7 @@ class Process:
         except DeviceLostError as error:
             return self._lose_device(str(error))
         self._player.close()
+        PORTAUDIO_TURN.wait_until_closed(_CLOSE_SECONDS)
         return exit_codes.DONE
 
     def flush(self) -> None:
@@ -194,11 +198,7 @@ class Process:
 
     def _change_to(self, found: Found) -> None:
         self._hunter = None
-        try:
-            self._player.change_output(found.output)
-        except DeviceError as error:
-            self._outbox.post({"type": "warning", "text": str(error)})
-            return
+        self._player.change_output(found.output)
         self._reason = None
         self._announce()
         if found.id is not None:

@@ -23,14 +23,19 @@ DEADLINE_SECONDS = 30.0
 
 
 class Playout:
-    """Spawns one on an existing buffer; use it in a with statement."""
+    """Spawns one on an existing buffer, of another program with `module`; for a with statement."""
 
     def __init__(
-        self, buffer: TimelineBuffer, environment: Mapping[str, str] | None = None, **options: Any
+        self,
+        buffer: TimelineBuffer,
+        environment: Mapping[str, str] | None = None,
+        *,
+        module: str = "bridge.playout.process",
+        **options: Any,
     ) -> None:
         ours, theirs = socket.socketpair()
         self._pipe = Pipe(ours)
-        command = [sys.executable, "-m", "bridge.playout.process"]
+        command = [sys.executable, "-m", module]
         command += ["--pipe-fd", str(theirs.fileno()), "--buffer-fd", str(buffer.fd)]
         self.process = subprocess.Popen(
             command,

@@ -16,6 +16,7 @@ from bridge.playout import exit_codes
 from musicgen_rt.contract.buffer import TimelineBuffer
 from tests.bridge.playout.child import EngineThread, Playout, new_buffer
 from tests.bridge.playout.twin import assert_invariant_v, sine
+from tests.bridge.playout.unstartable_playout import CARD
 
 TONE = sine(220)
 
@@ -102,3 +103,18 @@ def test_without_the_device_it_plays_to_the_null_output_and_says_why(
         assert "no JACK server runs" in playout.wait_for("failed")["reason"]
         playout.send(type="quit")
         assert playout.wait_end() == exit_codes.DONE
+
+
+def test_a_device_that_opens_but_does_not_start_ends_nothing(buffer: TimelineBuffer) -> None:
+    module = "tests.bridge.playout.unstartable_playout"
+    with EngineThread(buffer, TONE), Playout(buffer, module=module, device_name=CARD) as playout:
+        ready = playout.wait_for("ready")
+        assert ready["output"] == "null"
+        assert f"{CARD} cannot be started" in ready["reason"]
+        beat = playout.wait_for("heartbeat", lambda m: m["state"] == "live")
+        playout.wait_for("heartbeat", lambda m: m["reader_sample"] > beat["reader_sample"])
+        playout.send(type="device", id=4, name=CARD)
+        assert f"{CARD} cannot be started" in playout.wait_for("failed")["reason"]
+        playout.send(type="quit")
+        assert playout.wait_end() == exit_codes.DONE
+    assert not [m for m in playout.messages if m["type"] == "applied"]
