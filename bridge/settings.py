@@ -88,6 +88,13 @@ class OutputConfig:
     block_frames: Annotated[
         int, Setting("frames a period of the device; 0 leaves it to the device", low=0, high=8192)
     ] = 0
+    pace: Annotated[
+        str,
+        Setting(
+            "whose clock the music keeps to: the sound card's, or by resampling this machine's",
+            choices=("device", "host"),
+        ),
+    ] = "device"
     pcm: Annotated[bool, Setting("publish the sound over ZeroMQ", flag="--pcm")] = False
 
 

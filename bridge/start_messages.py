@@ -90,6 +90,7 @@ def playout_start(
         "ceiling_db": output.ceiling_db,
         "horizon_ms": output.horizon_ms,
         "block": output.block_frames,
+        "pace": output.pace,
         **state,
         "pcm": output.pcm or bool(state.get("pcm")),
     }

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from bridge.config import ConfigError, read_config
+from bridge.model_format import ModelFormat
 from bridge.playout.device_list import DeviceWish
 from bridge.playout.options import PlayoutOptions
+from bridge.start_messages import playout_start
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import ParameterError
 
@@ -71,3 +74,21 @@ def test_what_is_given_counts() -> None:
 def test_what_makes_no_sense_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ParameterError, match=f"{name}|timeline"):
         _options(**{name: value})
+
+
+@pytest.mark.parametrize(("text", "is_host_paced"), [('pace = "host"', True), ("", False)])
+def test_the_settings_say_whose_clock_the_music_keeps_to(
+    tmp_path: Path, text: str, is_host_paced: bool
+) -> None:
+    path = tmp_path / "jam.toml"
+    path.write_text(f"[output]\n{text}\n")
+    state = {"timeline": Timeline.start(120).to_json()}
+    message = playout_start(read_config(path, {}), state, ModelFormat())
+    assert PlayoutOptions.from_message(message).is_host_paced is is_host_paced
+
+
+def test_a_clock_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "jam.toml"
+    path.write_text('[output]\npace = "fast"\n')
+    with pytest.raises(ConfigError, match="pace is 'fast': expected one of device, host"):
+        read_config(path, {})
