@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bridge.playout.output import DeviceError
@@ -45,25 +45,13 @@ class DeviceWish:
 def list_devices() -> list[Device]:
     """All devices that can play, as they were when PortAudio last looked.
 
-    Raises DeviceError where PortAudio is not installed.
+    Raises DeviceError where PortAudio is not installed, or could not begin.
     """
     sounddevice = portaudio()
-    host_apis = sounddevice.query_hostapis()
-    default = sounddevice.default.device[1]
-    if default < 0:
-        default = next((api["default_output_device"] for api in host_apis), -1)
-    return [
-        Device(
-            index=index,
-            name=device["name"],
-            host_api=host_apis[device["hostapi"]]["name"],
-            channels=device["max_output_channels"],
-            rate_hz=round(device["default_samplerate"]),
-            is_default=index == default,
-        )
-        for index, device in enumerate(sounddevice.query_devices())
-        if device["max_output_channels"] > 0
-    ]
+    try:
+        return _known_devices(sounddevice)
+    except sounddevice.PortAudioError as error:
+        raise DeviceError(f"the audio drivers do not say what there is: {error}") from error
 
 
 def choose(devices: Sequence[Device], wish: DeviceWish) -> Device:
@@ -101,7 +89,29 @@ def portaudio() -> Any:
         raise DeviceError(
             f"PortAudio cannot be loaded ({error}): install it (Debian: libportaudio2)"
         ) from error
+    # It begins at its import; its own error class is not there if that fails.
+    except Exception as error:
+        raise DeviceError(f"the audio drivers do not begin: {error}") from error
     return sounddevice
+
+
+def _known_devices(sounddevice: Any) -> list[Device]:
+    host_apis = sounddevice.query_hostapis()
+    default = sounddevice.default.device[1]
+    if default < 0:
+        default = next((api["default_output_device"] for api in host_apis), -1)
+    return [
+        Device(
+            index=index,
+            name=device["name"],
+            host_api=host_apis[device["hostapi"]]["name"],
+            channels=device["max_output_channels"],
+            rate_hz=round(device["default_samplerate"]),
+            is_default=index == default,
+        )
+        for index, device in enumerate(sounddevice.query_devices())
+        if device["max_output_channels"] > 0
+    ]
 
 
 def _rank(host_api: str) -> int:
@@ -109,4 +119,4 @@ def _rank(host_api: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps([device.name for device in list_devices()]))
+    print(json.dumps([asdict(device) for device in list_devices()]))

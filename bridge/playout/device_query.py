@@ -12,6 +12,9 @@ import sys
 import threading
 from collections.abc import Callable
 
+from bridge.playout.device_list import Device
+from bridge.playout.output import DeviceError
+
 _ANSWER_SECONDS = 10.0
 
 
@@ -20,23 +23,29 @@ def ask_devices(id: int, post: Callable[..., bool]) -> None:
 
     def ask() -> None:
         try:
-            names = _names()
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            reason = f"the audio drivers did not say what there is: {error}"
-            post({"type": "failed", "id": id, "reason": reason})
+            names = [device.name for device in fresh_devices()]
+        except DeviceError as error:
+            post({"type": "failed", "id": id, "reason": str(error)})
         else:
             post({"type": "applied", "id": id, "sample": None, "devices": names})
 
     threading.Thread(target=ask, name="device-query", daemon=True).start()
 
 
-def _names() -> list[str]:
-    asked = subprocess.run(
-        [sys.executable, "-m", "bridge.playout.device_list"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=_ANSWER_SECONDS,
-        check=True,
-        text=True,
-    )
-    return [str(name) for name in json.loads(asked.stdout)]
+def fresh_devices() -> list[Device]:
+    """All that can play now; an `index` of theirs means nothing here. [any but pump]
+
+    Raises DeviceError if the drivers do not say.
+    """
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-m", "bridge.playout.device_list"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_ANSWER_SECONDS,
+            check=True,
+            text=True,
+        )
+        return [Device(**device) for device in json.loads(asked.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
+        raise DeviceError(f"the audio drivers did not say what there is: {error}") from error

@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bridge.playout import exit_codes
-from bridge.playout.device_hunter import DeviceHunter, Found, Missing
-from bridge.playout.options import NULL_RATE_HZ, PlayoutOptions
+from bridge.playout.options import PlayoutOptions
 from bridge.playout.outbox import Outbox
-from bridge.playout.output import DeviceLostError, NullOutput, Output
+from bridge.playout.output import DeviceLostError
+from bridge.playout.output_keeper import OutputKeeper
 from bridge.playout.player import Player
 from bridge.playout.portaudio_turn import PORTAUDIO_TURN
 from bridge.playout.requests import Requests
@@ -32,9 +32,6 @@ from musicgen_rt.contract.buffer import TimelineBuffer
 from musicgen_rt.contract.pipe import Pipe
 from musicgen_rt.errors import MusicgenRTError, ParameterError
 
-# How long the start waits for the device before it plays to the null output.
-_DEVICE_SECONDS = 1.0
-_NULL_CHANNELS = 2
 # From the request to end to the last sample.
 _MAX_END_SECONDS = 0.5
 _FLUSH_SECONDS = 0.3
@@ -57,8 +54,6 @@ class Process:
         self._buffer = buffer
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._outbox = Outbox(pipe)
-        self._hunter: DeviceHunter | None = None
-        self._reason: str | None = None
 
     def run(self) -> int:
         """Play until told to end; the exit code."""
@@ -111,38 +106,13 @@ class Process:
         self._inbox.put(_QUIT)
 
     def _begin(self) -> None:
-        options = self._options
-        output = self._first_device() if options.wants_device else None
-        self._player = Player(
-            self._buffer, options, output or self._null(), time.monotonic_ns, self._outbox.post
-        )
-        self._requests = Requests(self._player, self._outbox.post, self._open_device)
+        options, post = self._options, self._outbox.post
+        self._keeper = OutputKeeper(options, time.monotonic_ns, post)
+        self._player = Player(self._buffer, options, self._keeper.output, time.monotonic_ns, post)
+        self._requests = Requests(self._player, post, self._keeper.ask)
         if options.wav_path is not None:
             self._player.sinks.record(options.wav_path)
-        self._announce()
-
-    def _first_device(self) -> Output | None:
-        self._hunter = DeviceHunter(self._options.wish, is_persistent=True)
-        try:
-            result = self._hunter.results.get(timeout=_DEVICE_SECONDS)
-        except queue.Empty:
-            self._reason = "the audio drivers do not answer"
-            return None
-        if isinstance(result, Missing):
-            self._reason = result.reason
-            return None
-        self._hunter = None
-        return result.output
-
-    def _null(self) -> NullOutput:
-        wish = self._options.wish
-        kind = "null" if self._options.wants_device else self._options.output
-        return NullOutput(
-            wish.rate_hz or NULL_RATE_HZ,
-            wish.channels or _NULL_CHANNELS,
-            time.monotonic_ns,
-            kind=kind,
-        )
+        self._keeper.announce()
 
     def _play(self) -> None:
         """Step until the end is asked for and the last sample has left."""
@@ -159,7 +129,7 @@ class Process:
                         return
                     self._requests.handle(message)
                     message = self._inbox.get_nowait()
-            self._look_for_device()
+            self._keeper.step(self._player)
             wait_seconds = self._player.step()
 
     def _fade_out(self) -> None:
@@ -172,54 +142,6 @@ class Process:
             time.sleep(self._player.step())
             if self._buffer.snapshot().reader_sample >= end_sample:
                 return
-
-    def _open_device(self, name: str | None, id: int) -> None:
-        """Look for another device; the answer comes with the search's first result."""
-        wish = self._options.wish.named(name)
-        is_playing_null = self._player.output.info.kind != "device"
-        if self._hunter is not None:
-            self._hunter.stop()
-        self._hunter = DeviceHunter(wish, is_persistent=is_playing_null, id=id)
-
-    def _look_for_device(self) -> None:
-        if self._hunter is None:
-            return
-        try:
-            result = self._hunter.results.get_nowait()
-        except queue.Empty:
-            return
-        if isinstance(result, Found):
-            self._change_to(result)
-            return
-        if not result.is_hunted:
-            self._hunter = None
-        if result.id is not None:
-            self._outbox.post({"type": "failed", "id": result.id, "reason": result.reason})
-
-    def _change_to(self, found: Found) -> None:
-        self._hunter = None
-        self._player.change_output(found.output)
-        self._reason = None
-        self._announce()
-        if found.id is not None:
-            sample = self._player.session.position
-            self._outbox.post({"type": "applied", "id": found.id, "sample": sample})
-
-    def _announce(self) -> None:
-        info = self._player.output.info
-        self._outbox.post(
-            {
-                "type": "ready",
-                "output": info.kind,
-                "device": info.device,
-                "host_api": info.host_api,
-                "rate_hz": info.rate_hz,
-                "channels": info.channels,
-                "block_frames": info.block_frames,
-                "latency_ms": round(1000 * info.latency_seconds, 2),
-                "reason": self._reason,
-            }
-        )
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def test_f09_f11_a_device_that_is_lost_is_seen_and_found_again_by_its_name() -> 
             server.start()
             began = time.monotonic()
             with JackRecording(server) as recorder:
-                ready = playout.wait_for("ready")
+                ready = playout.wait_for("ready", lambda m: m["output"] == "device")
                 first, _ = recorder.monotonic_seconds(frame_over(recorder, 0.4))
                 assert first - began < 1.0 * slowdown()
                 playout.wait_for("heartbeat")
@@ -66,4 +66,30 @@ def test_f10_a_device_that_hangs_is_seen_by_the_heartbeat() -> None:
         lost = playout.wait_for("device_lost")
         assert "has not asked for samples" in lost["text"]
         assert playout.wait_end() == exit_codes.DEVICE_LOST
+    buffer.close()
+
+
+def test_a_device_that_came_while_another_played_is_opened_on_request() -> None:
+    """Every JACK client that listens is a device to PortAudio: one more is as a card plugged in."""
+    buffer = new_buffer()
+    with (
+        jack_server() as server,
+        EngineThread(buffer, sine(220)),
+        Playout(buffer, server.environment, **OPTIONS) as playout,
+    ):
+        playout.wait_for("state", lambda m: m["state"] == "live")
+        with JackRecording(server) as recorder:
+            recorder.wait_for_sound()
+            playout.send(type="device", id=1, name="recordre")
+            assert "'recorder'" in playout.wait_for("failed")["reason"]
+            assert not [m for m in playout.messages[1:] if m["type"] == "ready"]
+            playout.send(type="device", id=2, name="recorder")
+            assert playout.wait_for("ready")["output"] == "null"
+            ready = playout.wait_for("ready")
+            assert (ready["device"], ready["device_name"]) == ("recorder", "recorder")
+            playout.wait_for("applied", lambda m: m["id"] == 2)
+            playout.wait_for("heartbeat", lambda m: m["peak_db"] > -20)
+            recorder.wait_for_sound()
+            playout.send(type="quit")
+            assert playout.wait_end() == exit_codes.DONE
     buffer.close()
