@@ -32,6 +32,7 @@ _FLOAT_BYTES = 4
 _MAX_CHANNELS = 2
 # Looks at both clocks; the quickest says best.
 _CLOCK_LOOKS = 3
+_PLAY_OUT_LOOK_SECONDS = 0.005
 
 
 class DeviceOutput:
@@ -111,15 +112,28 @@ class DeviceOutput:
         return self._played_before + sample, monotonic_ns
 
     def close(self) -> None:
-        """Give the device back; a dead server lets PortAudio hang, so it is not waited for."""
+        """Give the device back once it has played what is queued, which ends in a fade.
+
+        A dead server lets PortAudio hang, so it is not waited for.
+        """
 
         def close_stream() -> None:
+            self._play_out()
             with PORTAUDIO_TURN.taken(None), contextlib.suppress(Exception):
                 self._stream.abort()
                 self._stream.close()
             PORTAUDIO_TURN.remove_stream()
 
         threading.Thread(target=close_stream, name="close-device", daemon=True).start()
+
+    def _play_out(self) -> None:
+        """Wait until what is queued has been heard, if it is. [close-device]"""
+        queued = self.queued()
+        until = time.monotonic() + queued / self.info.rate_hz + self.info.latency_seconds
+        while self.queued() and time.monotonic() < until:
+            time.sleep(_PLAY_OUT_LOOK_SECONDS)
+        if queued:
+            time.sleep(self.info.latency_seconds)
 
     def _arm(self) -> None:
         """Let the callback play the ring from here on."""

@@ -7,6 +7,7 @@ that were there when it began, ends its streams when it ends, and is made for on
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from bridge.playout.output import DeviceError
 
 _LATENCY_SECONDS = 0.01
 _BLOCK_FRAMES = 256
+_RATE_HZ = 48000
 
 
 class PortAudioError(Exception):
@@ -71,7 +73,7 @@ class PortAudioTwin:
         """What a fresh process would say."""
         if not self.plugged:
             raise DeviceError("the audio drivers did not say what there is")
-        return [Device(i, name, "ALSA", 2, 48000, i == 0) for i, name in enumerate(self.plugged)]
+        return [Device(i, name, "ALSA", 2, _RATE_HZ, i == 0) for i, name in enumerate(self.plugged)]
 
     def wait_for_looks(self, count: int) -> None:
         """Until the devices were asked for `count` more times."""
@@ -106,7 +108,7 @@ class PortAudioTwin:
             self._looks += 1
             self._changed.notify_all()
             return [
-                {"name": n, "max_output_channels": 2, "hostapi": 0, "default_samplerate": 48000.0}
+                {"name": n, "max_output_channels": 2, "hostapi": 0, "default_samplerate": _RATE_HZ}
                 for n in self.known
             ]
 
@@ -121,7 +123,7 @@ class PortAudioTwin:
 
 
 class StreamTwin:
-    """A stream of rtmixer that takes nothing of what it is given."""
+    """A stream of rtmixer that takes what it is given, by the machine's clock."""
 
     def __init__(self, twin: PortAudioTwin, device: int, samplerate: int, **_: Any) -> None:
         assert twin.known is not None
@@ -136,6 +138,7 @@ class StreamTwin:
         self.is_closed = False
         self.actions: list[SimpleNamespace] = []
         self.ring: RingTwin | None = None
+        self.cut_off_frames = 0
         self._twin = twin
         twin.streams.append(self)
 
@@ -151,6 +154,7 @@ class StreamTwin:
         self.active = True
 
     def abort(self) -> None:
+        self.cut_off_frames = self.ring.read_available if self.ring else 0
         self.active = False
 
     def close(self) -> None:
@@ -185,13 +189,20 @@ class StatsTwin:
 
 
 class RingTwin:
-    """A ring that nobody reads."""
+    """A ring that is read in real time, whether somebody listens or not."""
 
     def __init__(self, elementsize: int, size: int) -> None:
         self.samples: list[NDArray[np.float32]] = []
-        self.read_available = 0
+        self._left = 0.0
+        self._looked = time.monotonic()
+
+    @property
+    def read_available(self) -> int:
+        before, self._looked = self._looked, time.monotonic()
+        self._left = max(0.0, self._left - _RATE_HZ * (self._looked - before))
+        return math.ceil(self._left)
 
     def write(self, samples: NDArray[np.float32]) -> int:
         self.samples.append(samples.copy())
-        self.read_available += len(samples)
+        self._left = self.read_available + len(samples)
         return len(samples)

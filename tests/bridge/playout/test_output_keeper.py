@@ -202,6 +202,7 @@ def test_a_card_plugged_in_while_another_plays_is_opened_on_request(
     # It has faded where the music went on without it.
     assert np.abs(first.ring.samples[-1][-2:]).max() < 0.01
     ready = r.until("ready")
+    assert (first.is_closed, first.cut_off_frames) == (True, 0)
     assert (ready["device"], ready["device_name"]) == ("Focusrite", "Focusrite")
     r.until("applied", id=7)
 
