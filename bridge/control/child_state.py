@@ -65,7 +65,7 @@ class PlayoutState:
     is_ready: bool = False
     # What it was told at its start; what differs by then follows when it is ready.
     told: Mapping[str, Any] = field(default_factory=dict)
-    # The device that was wished for, as a start message has it, once one has been.
+    # What the next start message has in place of the configuration's: the device chosen since.
     wish: Mapping[str, Any] = field(default_factory=dict)
     is_fallback: bool = False
     underruns: int = 0

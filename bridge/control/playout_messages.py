@@ -77,8 +77,7 @@ def _ready(session: Session, message: Message, position: Position, outcome: Outc
     if not playout.is_ready:
         playout.is_ready = True
         session.send_changes_to_playout(position, outcome)
-    if "device_name" in message:
-        playout.wish = {"device_name": message["device_name"]}
+    playout.wish = message.get("wish", playout.wish)
     device = str(message.get("device") or message.get("output") or "")
     session.state.set("device", device)
     session.clock.output_latency_ms = session.config.output_latencies_ms.get(device, 0.0)

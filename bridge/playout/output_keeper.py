@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from typing import Any
 
 from bridge.playout.device_hunter import DeviceHunter, Found, Missing
 from bridge.playout.options import NULL_RATE_HZ, PlayoutOptions
@@ -70,7 +71,7 @@ class OutputKeeper:
                 "type": "ready",
                 "output": info.kind,
                 "device": info.device,
-                "device_name": self._wish.name,
+                "wish": self._told_wish(),
                 "host_api": info.host_api,
                 "rate_hz": info.rate_hz,
                 "channels": info.channels,
@@ -79,6 +80,13 @@ class OutputKeeper:
                 "reason": self._reason,
             }
         )
+
+    def _told_wish(self) -> dict[str, Any]:
+        """What a fresh playout's start message is to have in place of this one's."""
+        wish: dict[str, Any] = {"device_name": self._wish.name}
+        if self._wants_device and not self._options.wants_device:
+            wish["output"] = "device"
+        return wish
 
     @property
     def _plays_device(self) -> bool:

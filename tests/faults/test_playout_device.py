@@ -86,7 +86,7 @@ def test_a_device_that_came_while_another_played_is_opened_on_request() -> None:
             playout.send(type="device", id=2, name="recorder")
             assert playout.wait_for("ready")["output"] == "null"
             ready = playout.wait_for("ready")
-            assert (ready["device"], ready["device_name"]) == ("recorder", "recorder")
+            assert (ready["device"], ready["wish"]["device_name"]) == ("recorder", "recorder")
             playout.wait_for("applied", lambda m: m["id"] == 2)
             playout.wait_for("heartbeat", lambda m: m["peak_db"] > -20)
             recorder.wait_for_sound()

@@ -70,10 +70,13 @@ def test_another_device_of_a_playout_that_plays_changes_nothing_else(rig: Rig) -
 
 def test_a_new_playout_looks_for_the_device_that_was_chosen(rig: Rig) -> None:
     assert "device_name" not in rig.dispatcher.playout_start(), "as the configuration has it"
-    rig.dispatcher.from_playout({**PLAYOUT_READY, "device_name": "Scarlett"})
+    rig.dispatcher.from_playout({**PLAYOUT_READY, "wish": {"device_name": "Scarlett"}})
     assert restarted_playout(rig)["device_name"] == "Scarlett"
-    rig.dispatcher.from_playout({**PLAYOUT_READY, "device_name": None})
-    assert restarted_playout(rig)["device_name"] is None
+    wish = {"device_name": None, "output": "device"}
+    rig.dispatcher.from_playout({**PLAYOUT_READY, "wish": wish})
+    config = Config(output=OutputConfig(output="null", device="USB"))
+    start = playout_start(config, restarted_playout(rig), ModelFormat(), is_again=True)
+    assert (start["output"], start["device_name"]) == ("device", None)
 
 
 def test_the_whole_range_of_the_level_survives_a_restart(rig: Rig) -> None:

@@ -83,7 +83,7 @@ def test_the_settings_say_whose_clock_the_music_keeps_to(
     path = tmp_path / "jam.toml"
     path.write_text(f"[output]\n{text}\n")
     state = {"timeline": Timeline.start(120).to_json()}
-    message = playout_start(read_config(path, {}), state, ModelFormat())
+    message = playout_start(read_config(path, {}), state, ModelFormat(), is_again=False)
     assert PlayoutOptions.from_message(message).is_host_paced is is_host_paced
 
 

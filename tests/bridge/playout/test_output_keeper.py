@@ -107,7 +107,7 @@ def test_a_card_that_opens_but_does_not_start_is_hunted_beside_the_music(
     portaudio.refused.add("Scarlett 2i2")
     r = rig(device_name="Scarlett")
     ready = r.until("ready")
-    assert (ready["output"], ready["device_name"]) == ("null", "Scarlett")
+    assert (ready["output"], ready["wish"]["device_name"]) == ("null", "Scarlett")
     assert "Scarlett 2i2 cannot be started: Unanticipated host error" in ready["reason"]
     before = r.until("heartbeat", state="live")
     after = r.until("heartbeat")
@@ -135,15 +135,24 @@ def test_a_request_is_answered_when_its_card_runs_and_is_the_wish_from_then_on(
     rig: Start, portaudio: PortAudioTwin
 ) -> None:
     r = rig(device_name="Scarlett")
-    assert r.until("ready")["device_name"] == "Scarlett"
+    assert r.until("ready")["wish"]["device_name"] == "Scarlett"
     r.keeper.ask("built", 7)
     ready = r.until("ready")
-    assert (ready["device"], ready["device_name"]) == ("Built-in", "built")
+    assert (ready["device"], ready["wish"]["device_name"]) == ("Built-in", "built")
     assert portaudio.streams[-1].active
     r.until("applied", id=7)
     r.keeper.ask(None, 8)
     ready = r.until("ready")
-    assert (ready["device"], ready["device_name"]) == ("Scarlett 2i2", None)
+    assert (ready["device"], ready["wish"]["device_name"]) == ("Scarlett 2i2", None)
+
+
+def test_a_device_that_is_chosen_while_nobody_should_hear_is_the_output_from_then_on(
+    rig: Start,
+) -> None:
+    r = rig(output="null")
+    assert r.until("ready")["wish"] == {"device_name": None}
+    r.keeper.ask("built", 7)
+    assert r.until("ready")["wish"] == {"device_name": "built", "output": "device"}
 
 
 def test_while_a_lost_card_is_hunted_a_misspelt_request_changes_nothing(
@@ -158,7 +167,7 @@ def test_while_a_lost_card_is_hunted_a_misspelt_request_changes_nothing(
     assert not [m for m in r.messages if m["type"] == "ready"]
     portaudio.plugged = ["Built-in", "Scarlett 2i2"]
     ready = r.until("ready", output="device")
-    assert (ready["device"], ready["device_name"]) == ("Scarlett 2i2", "Scarlett")
+    assert (ready["device"], ready["wish"]["device_name"]) == ("Scarlett 2i2", "Scarlett")
 
 
 def test_while_playing_to_nobody_a_request_finds_a_card_that_was_just_plugged_in(
@@ -170,7 +179,7 @@ def test_while_playing_to_nobody_a_request_finds_a_card_that_was_just_plugged_in
     r.keeper.ask("Scralett", 6)
     r.until("failed", id=6)
     r.keeper.ask("Scarlett", 7)
-    assert r.until("ready")["device_name"] == "Scarlett"
+    assert r.until("ready")["wish"]["device_name"] == "Scarlett"
     r.until("applied", id=7)
 
 
@@ -196,14 +205,14 @@ def test_a_card_plugged_in_while_another_plays_is_opened_on_request(
     first = portaudio.streams[0]
     r.keeper.ask("Focusrite", 7)
     ready = r.until("ready")
-    assert (ready["output"], ready["device_name"]) == ("null", "Scarlett")
+    assert (ready["output"], ready["wish"]["device_name"]) == ("null", "Scarlett")
     assert "'Focusrite' is new" in ready["reason"]
     assert first.ring is not None
     # It has faded where the music went on without it.
     assert np.abs(first.ring.samples[-1][-2:]).max() < 0.01
     ready = r.until("ready")
     assert (first.is_closed, first.cut_off_frames) == (True, 0)
-    assert (ready["device"], ready["device_name"]) == ("Focusrite", "Focusrite")
+    assert (ready["device"], ready["wish"]["device_name"]) == ("Focusrite", "Focusrite")
     r.until("applied", id=7)
 
 
@@ -216,7 +225,7 @@ def test_a_new_card_that_does_not_start_leaves_the_music_on_the_old_one(
     r.keeper.ask("Focusrite", 7)
     assert "Focusrite cannot be started" in r.until("failed", id=7)["reason"]
     ready = r.until("ready", output="device")
-    assert (ready["device"], ready["device_name"]) == ("Scarlett 2i2", "Scarlett")
+    assert (ready["device"], ready["wish"]["device_name"]) == ("Scarlett 2i2", "Scarlett")
 
 
 def test_a_name_that_no_card_has_leaves_the_one_that_plays_alone(

@@ -109,7 +109,7 @@ def test_a_device_that_opens_but_does_not_start_ends_nothing(buffer: TimelineBuf
     module = "tests.bridge.playout.unstartable_playout"
     with EngineThread(buffer, TONE), Playout(buffer, module=module, device_name=CARD) as playout:
         ready = playout.wait_for("ready")
-        assert (ready["output"], ready["device_name"]) == ("null", CARD)
+        assert (ready["output"], ready["wish"]["device_name"]) == ("null", CARD)
         assert f"{CARD} cannot be started" in ready["reason"]
         beat = playout.wait_for("heartbeat", lambda m: m["state"] == "live")
         playout.wait_for("heartbeat", lambda m: m["reader_sample"] > beat["reader_sample"])
