@@ -160,9 +160,10 @@ class MidiIn:
         elif kind == 0xB0 and first in (_ALL_SOUND_OFF, _ALL_NOTES_OFF):
             self._release(port)
         elif kind == 0xB0:
+            # First what it means: it may be learned by this very movement.
+            self._controller(port, first, last)
             if first == _SUSTAIN and _SUSTAIN not in self._controllers.bindings:
                 self._pedal(port, channel, is_down=last >= _PEDAL_DOWN)
-            self._controller(port, first, last)
 
     def _pedal(self, port: _Port, channel: int, *, is_down: bool) -> None:
         if is_down:
@@ -173,6 +174,12 @@ class MidiIn:
         for pitch in waiting:
             port.sustained[pitch].discard(channel)
             self._note_off(port, channel, pitch)
+
+    def _lift_pedals(self) -> None:
+        """Those that are down will not be heard to go up: the controller is another one now."""
+        for port in self._ports.values():
+            for channel in tuple(port.pedals):
+                self._pedal(port, channel, is_down=False)
 
     def _note_off(self, port: _Port, channel: int, pitch: int) -> None:
         if channel in port.pedals:
@@ -188,6 +195,8 @@ class MidiIn:
     def _controller(self, port: _Port, controller: int, value: int) -> None:
         learned = self._controllers.move(controller, value)
         if learned is not None:
+            if controller == _SUSTAIN:
+                self._lift_pedals()
             _log.info(
                 'controller %d moves %s; to keep it: [midi.cc] %d = "%s"',
                 controller,

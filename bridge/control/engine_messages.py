@@ -82,7 +82,10 @@ def _heartbeat(session: Session, message: Message, outcome: Outcome) -> None:
 
 
 def _state(session: Session, message: Message, outcome: Outcome) -> None:
-    """Controls that have changed otherwise than by a command: undo, a bank, panic."""
+    """Controls that have changed otherwise than by a command: undo, a bank, panic.
+
+    What was asked for since is still on its way to the engine, and holds.
+    """
     changes: dict[str, Any] = {}
     for group, prefix in (
         ("prompts", "prompt/"),
@@ -97,7 +100,8 @@ def _state(session: Session, message: Message, outcome: Outcome) -> None:
     if "frozen" in message:
         changes["freeze/is_on"] = bool(message["frozen"])
     for key, value in changes.items():
-        if key in session.state and session.state[key] != value:
+        is_known = key in session.state and session.state[key] != value
+        if is_known and not session.owed.is_asked(key, before=value):
             session.state.set(key, value)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from bridge.control.client import Client
@@ -125,6 +126,18 @@ class OwedReplies:
         if following is not None:
             self.add(following, now_ns)
         return owed, following
+
+    def is_asked(self, key: str, *, before: Any) -> bool:
+        """Whether a control is asked for that has not been taken yet.
+
+        `before` is what it is now, and will be again if the first that asked is refused.
+        """
+        for owed in chain(self._owed.values(), self._waiting.values()):
+            for number, restore in enumerate(owed.restores):
+                if restore.key == key:
+                    owed.restores[number] = replace(restore, before=before)
+                    return True
+        return False
 
     def take_child(self, child: str) -> list[Owed]:
         """Take out everything that a child has not answered: it has gone."""

@@ -271,3 +271,23 @@ def test_the_sustain_pedal_holds_what_its_channel_lets_go() -> None:
         rig.midi.stop()
 
     play(test)
+
+
+def test_a_pedal_that_becomes_a_knob_while_it_is_down_holds_nothing_any_more() -> None:
+    async def test() -> None:
+        plugs = Plugs("Keys")
+        rig = Rig(plugs)
+        rig.midi.start()
+        await rig.opened("Keys")
+        for data in ((NOTE_ON, 60, 9), (CONTROL, 64, 127), (NOTE_OFF, 60, 0)):
+            plugs.play("Keys", *data)
+        await rig.until(lambda: len(rig.sink.commands) == 1)
+        rig.midi.learn("cfg")
+        # It bounces, as a pedal does; then it goes up, and a key is played.
+        for data in ((CONTROL, 64, 127), (CONTROL, 64, 0), (NOTE_ON, 62, 9), (NOTE_OFF, 62, 0)):
+            plugs.play("Keys", *data)
+        await rig.until(lambda: ("melody/note_off", 62) in rig.sink.commands)
+        assert ("melody/note_off", 60) in rig.sink.commands
+        rig.midi.stop()
+
+    play(test)

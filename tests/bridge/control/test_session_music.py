@@ -298,6 +298,21 @@ def test_while_the_model_loads_controls_are_kept_for_it(tmp_path: Path) -> None:
     assert [one["type"] for one in rig.engine[:2]] == ["timeline", "lead"]
 
 
+def test_what_is_on_its_way_is_not_undone_by_what_the_engine_says_of_before(rig: Rig) -> None:
+    """An undo takes seconds; a knob is turned meanwhile, and the undo tells its old value."""
+    rig.send("/mgrt/param/set/cfg", 5.0)
+    rig.send("/mgrt/param/set/cfg", 6.0)
+    told = {"type": "state", "params": {"cfg": 2.0, "temperature": 0.5}}
+    rig.dispatcher.from_engine(told)
+    assert rig.session.state["param/cfg"] == 6.0
+    assert rig.session.state["param/temperature"] == 0.5
+    rig.refuse("no")
+    rig.refuse("no")
+    assert rig.session.state["param/cfg"] == 2.0, "as the engine has it, now that it is refused"
+    rig.dispatcher.from_engine({"type": "state", "params": {"cfg": 3.0}})
+    assert rig.session.state["param/cfg"] == 3.0
+
+
 def test_an_engine_that_starts_again_is_told_everything(rig: Rig) -> None:
     rig.send("/mgrt/prompt/set", 3, "choir", 0.5)
     rig.send("/mgrt/attr/set", "drums", "off")
