@@ -10,18 +10,21 @@ from bridge.control.session_clock import SessionClock
 
 # The engine takes so long to go back and to make the first music anew.
 MUSIC_AHEAD_SECONDS = 0.16
+_BEAT_PLACES = 9
 
 
 @dataclass(frozen=True)
 class Target:
     """`frame` is None for as soon as possible; `late_ms` is by how much a time tag was missed.
 
-    `place` is the exact moment in frames: what is done to samples need not wait for a frame.
+    `place` is the exact moment in frames: what is done to samples need not wait for a frame. `beat`
+    is the session's beat of a line: a change of tempo moves the line, and what waits for it.
     """
 
     frame: int | None
     late_ms: float = 0.0
     place: float = 0.0
+    beat: float | None = None
 
 
 def resolve_target(
@@ -60,6 +63,9 @@ def _from(when: When, first_frame: int, clock: SessionClock) -> Target:
         return Target(None)
     if when.unit == "beat":
         place = clock.next_beat(first_frame)
-        return Target(round(place), place=place)
-    frame, place = clock.next_bar(first_frame, when.bars)
-    return Target(frame, place=place)
+        frame = round(place)
+    else:
+        frame, place = clock.next_bar(first_frame, when.bars)
+    # Floats must not show in what is a whole number as a rule.
+    beat = round(clock.timeline.beat_at(place), _BEAT_PLACES)
+    return Target(frame, place=place, beat=beat)

@@ -147,11 +147,12 @@ class Turn:
             return
         if not is_urgent:
             session.owed.require_room()
-        sample = self.sample if frame is None and self._is_exact(name) else None
+        sample = beat = None
         if frame is None:
-            frame = self.target.frame
+            frame, beat = self.target.frame, self.target.beat
+            sample = self.sample if self._is_exact(name) else None
         if at_bar_line and self.request.call.when.bars <= 1 and self.request.time_tag_ns is None:
-            frame = sample = None
+            frame = sample = beat = None
         identity = session.owed.next_id()
         message = {
             "type": "command",
@@ -160,6 +161,7 @@ class Turn:
             "args": list(args),
             "frame": frame,
             "sample": sample,
+            "beat": beat,
         }
         self._send("engine", message, sets, fader, answer)
 

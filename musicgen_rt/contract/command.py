@@ -7,6 +7,7 @@ which it must be heard; None means as soon as what is committed to the device al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,8 @@ class Command:
 
     `id` is unique within a daemon's life and comes back in the answer. `frame` counts session
     frames: codec frames of what is heard, from the daemon's start on, never reused. `sample` is the
-    same moment to the session's sample, where that matters: a line between two frames.
+    same moment to the session's sample, where that matters: a line between two frames. `beat` is
+    the session's beat that is waited for, if it is a line: it stays where the tempo changes.
     """
 
     id: int
@@ -33,6 +35,7 @@ class Command:
     args: tuple[Argument, ...] = ()
     frame: int | None = None
     sample: int | None = None
+    beat: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The command as a message for a `Pipe`."""
@@ -43,6 +46,7 @@ class Command:
             "args": list(self.args),
             "frame": self.frame,
             "sample": self.sample,
+            "beat": self.beat,
         }
 
     @classmethod
@@ -63,8 +67,15 @@ class Command:
         places = (frame, sample := value.get("sample"))
         if not _is_whole(identity) or not all(one is None or _is_whole(one) for one in places):
             raise ParameterError(f"{name}: expected whole numbers for id, frame and sample")
-        return cls(identity, name, tuple(args), frame, sample)
+        beat = value.get("beat")
+        if beat is not None and not _is_number(beat):
+            raise ParameterError(f"{name}: expected a number as its beat, got {beat!r}")
+        return cls(identity, name, tuple(args), frame, sample, beat)
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))

@@ -26,6 +26,8 @@ class Action:
     # Where it is to be heard to the sample, from `frame` on: music that is made under it may not be
     # heard before, and what was made before it is.
     sample: int | None = None
+    # The session's beat that it waits for, if that is a line: both of the above follow from it.
+    beat: float | None = None
     # Whether the old music up to that sample is made first; open until `frame` is reached.
     is_waiting: bool | None = field(default=None, init=False)
     is_jump: bool = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import MusicgenRTError, ParameterError
 from musicgen_rt.live.action import Action
+from musicgen_rt.live.line_moves import beat_of_bar_at, lay, move
 from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_outbox import Outbox
 
@@ -34,12 +36,22 @@ class Conductor:
         if len(self._pending) >= MAX_PENDING:
             raise ParameterError(f"{MAX_PENDING} commands wait for their frames: try again later")
         player = self.stage.player
-        if action.is_jump and action.frame is None:
-            taking = self._taking_frames(action)
-            action.frame = player.free_frame() if action.is_urgent else player.free_bar(taking)
+        if action.is_urgent and action.frame is None:
+            action.frame = player.free_frame()
+        elif action.is_jump and action.frame is None:
+            self._put_on_bar(action, player.free_bar(self._taking_frames(action)))
+        else:  # control may not have known of the timeline in force when it sent this
+            lay(action, player.timeline, player.hop_samples)
         if not action.is_jump and action.frame is not None and action.frame > player.next_frame:
             self._answer(action, action.frame)
         self._pending.append(action)
+
+    def set_timeline(self, timeline: Timeline, frame: int) -> None:
+        """The session's timeline, which differs from the one before from `frame` on."""
+        player = self.stage.player
+        later = [a for a in self._pending if a.frame is not None and a.frame >= frame]
+        move(later, player.timeline, timeline, player.hop_samples)
+        self.stage.set_timeline(timeline, frame)
 
     def drop_all(self, reason: str) -> None:
         """Forget what waits."""
@@ -217,13 +229,16 @@ class Conductor:
             action.is_put_off = True
             settled_at = frame + self._settling_frames(action)
             if not action.is_urgent and settled_at > player.next_frame:
-                action.frame = frame
+                self._put_on_bar(action, frame)
                 self._pending.append(action)
                 return
         jumped_at = player.now()
         if self._run(action, frame):
             self._jumped = (action.name, jumped_at)
             self._outbox.send("state", **self.stage.controls())
+
+    def _put_on_bar(self, jump: Action, frame: int) -> None:
+        jump.frame, jump.beat = frame, beat_of_bar_at(self.stage.player.timeline, frame)
 
     def _run(self, action: Action, frame: int) -> bool:
         try:

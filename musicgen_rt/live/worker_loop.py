@@ -171,13 +171,15 @@ class WorkerLoop:
 
     def _command(self, message: Message) -> None:
         command = Command.from_json(message)
-        self.conductor.add(prepare(command, self.conductor.stage))
+        action = prepare(command, self.conductor.stage)
+        action.beat = command.beat
+        self.conductor.add(action)
         if command.name == "prompt/set":
             self._suggest(*command.args[:2])
 
     def _timeline(self, message: Message) -> None:
         timeline = Timeline.from_json(message["timeline"])
-        self.conductor.stage.set_timeline(timeline, int(message["frame"] or 0))
+        self.conductor.set_timeline(timeline, int(message["frame"] or 0))
 
     def _lead(self, message: Message) -> None:
         stage = self.conductor.stage

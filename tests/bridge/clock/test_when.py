@@ -67,3 +67,18 @@ def test_play_at_a_time_tag_opens_the_gate_then(rig: Rig) -> None:
     gate = rig.playout[-1]
     assert gate["is_open"]
     assert gate["time_ns"] - rig.now_ns == pytest.approx(0.25 * SECOND_NS, abs=10**6)
+
+
+def test_the_engine_is_told_the_beat_of_a_line_and_of_nothing_else(rig: Rig) -> None:
+    """A line moves when the tempo changes; a moment does not."""
+    for when in ("now", "beat", "bar", 8):
+        rig.send("/mgrt/attr/set", "drums", "off", when)
+    rig.send("/mgrt/bank/save", 1)
+    rig.send_packet(bundle(rig.wall_seconds + 0.3, osc("/mgrt/attr/set", "drums", "on")))
+    rig.send_packet(bundle(rig.wall_seconds + 0.3, osc("/mgrt/attr/set", "drums", "on", "bar")))
+    assert [one["beat"] for one in rig.engine[-7:]] == [None, 1.0, 4.0, 32.0, None, None, 4.0]
+    rig.send("/mgrt/gen/undo", 1)
+    rig.send("/mgrt/gen/undo", 1, 2)
+    assert [one["beat"] for one in rig.engine[-2:]] == [None, 8.0]
+    rig.send("/mgrt/transport/reset", "bar")
+    assert rig.engine[-1]["beat"] is None, "the bar line of a reset stays where it was set"
