@@ -28,6 +28,8 @@ class Action:
     sample: int | None = None
     # The session's beat that it waits for, if that is a line: both of the above follow from it.
     beat: float | None = None
+    # Of a note that is struck or let go of.
+    pitch: int | None = None
     # Whether the old music up to that sample is made first; open until `frame` is reached.
     is_waiting: bool | None = field(default=None, init=False)
     is_jump: bool = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import MusicgenRTError, ParameterError
 from musicgen_rt.live.action import Action
 from musicgen_rt.live.line_moves import beat_of_bar_at, lay, move
+from musicgen_rt.live.note_order import NoteOrder, never_begun
 from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_outbox import Outbox
 
@@ -19,6 +22,7 @@ class Conductor:
         self.stage, self._outbox = stage, outbox
         self._pending: list[Action] = []
         self._last_free = (stage.player.splice, 0)
+        self._notes = NoteOrder(stage.player)
         # The last jump's name and moment, until there is music of where it led.
         self._jumped: tuple[str, float] | None = None
 
@@ -44,6 +48,9 @@ class Conductor:
             lay(action, player.timeline, player.hop_samples)
         if not action.is_jump and action.frame is not None and action.frame > player.next_frame:
             self._answer(action, action.frame)
+        for note in never_begun(self._pending, action):
+            self._pending.remove(note)
+            self._answer(note, note.frame or 0)
         self._pending.append(action)
 
     def set_timeline(self, timeline: Timeline, frame: int) -> None:
@@ -126,10 +133,16 @@ class Conductor:
         with self.stage.song.giving_way(given_way_at):
             for action in sorted(due, key=lambda one: targets[id(one)]):
                 self._pending.remove(action)
-                self._run(action, targets[id(action)])
+                self._carry_out(action, targets[id(action)])
                 if action.frame is None:
                     self._last_free = (player.splice, targets[id(action)])
         self.stage.melody.tell()
+
+    def _carry_out(self, change: Action, frame: int) -> None:
+        again_at = self._notes.again_at(change, frame)
+        if self._run(change, frame) and again_at is not None:
+            with suppress(MusicgenRTError):
+                change.run(again_at)
 
     def _go_on_with_song(self) -> None:
         """Begin the song's next section if it is due."""

@@ -17,6 +17,7 @@ from musicgen_rt.live.buffer_writer import Written
 from musicgen_rt.live.conductor import Conductor
 from musicgen_rt.live.controls import parameter_edits
 from musicgen_rt.live.model_swap import ModelSwap
+from musicgen_rt.live.note_order import pitch_of
 from musicgen_rt.live.resume_file import ResumeFile
 from musicgen_rt.live.worker_commands import prepare
 from musicgen_rt.live.worker_exit import EXIT_DEVICE, EXIT_ENGINE, EXIT_OK, GiveUpError
@@ -172,7 +173,7 @@ class WorkerLoop:
     def _command(self, message: Message) -> None:
         command = Command.from_json(message)
         action = prepare(command, self.conductor.stage)
-        action.beat = command.beat
+        action.beat, action.pitch = command.beat, pitch_of(command)
         self.conductor.add(action)
         if command.name == "prompt/set":
             self._suggest(*command.args[:2])
