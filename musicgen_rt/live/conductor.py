@@ -191,19 +191,33 @@ class Conductor:
         if action.frame is None:
             return True
         past_frames = player.next_frame - action.frame
-        if past_frames < 0 or action.sample is None:
-            return past_frames >= 0
+        if past_frames < 0 or self._is_after_jump(action.frame):
+            return False
+        if action.sample is None:
+            return True
         if action.is_waiting is None:
             # By then the playhead must not have come too near.
             is_near = action.frame < player.free_frame() + self._settling_frames(action)
             action.is_waiting = player.can_go_back and player.frozen is None and not is_near
         is_settled = past_frames >= self._settling_frames(action) and not player.writer.is_holding
-        # What is asked for at the line of a jump is heard where it leads.
-        jumps_first = any(
-            jump.is_jump and jump.frame is not None and jump.frame <= action.frame + 1
+        return is_settled or not action.is_waiting
+
+    def _is_after_jump(self, frame: int) -> bool:
+        """Whether a jump comes first: what is asked for at its line is heard where it leads.
+
+        One that its line is too near for is put off, and nothing waits for it.
+        """
+        return any(
+            jump.is_jump
+            and jump.frame is not None
+            and self._reachable_frame(jump) <= jump.frame <= frame + 1
             for jump in self._pending
         )
-        return (is_settled and not jumps_first) or not action.is_waiting
+
+    def _reachable_frame(self, jump: Action) -> int:
+        """The first frame at which a jump can be heard; once put off it keeps its line."""
+        taking = 0 if jump.is_put_off else self._taking_frames(jump)
+        return self.stage.player.free_frame(taking)
 
     def _settling_frames(self, action: Action) -> int:
         """How many frames must follow an action's frame for the sound before it to be complete."""
@@ -234,11 +248,11 @@ class Conductor:
         player = self.stage.player
         assert action.frame is not None
         # A jump cannot come before what another one has settled, except one that is urgent.
-        taking = self._taking_frames(action)
-        reachable = player.free_frame(0 if action.is_put_off else taking)
+        reachable = self._reachable_frame(action)
         frame = max(action.frame, 0 if action.is_urgent else player.splice.session_frame)
         if action.frame < reachable:
-            frame = max(frame, reachable if action.is_urgent else player.free_bar(taking))
+            bar = player.free_bar(self._taking_frames(action))
+            frame = max(frame, reachable if action.is_urgent else bar)
             action.is_put_off = True
             settled_at = frame + self._settling_frames(action)
             if not action.is_urgent and settled_at > player.next_frame:

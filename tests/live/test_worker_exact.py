@@ -115,3 +115,63 @@ def test_what_is_asked_for_at_the_line_of_a_jump_is_heard_where_it_leads(
     assert score.at("temperature", place.stream_frame + 1) == 0.7
     assert score.at("temperature", place.stream_frame - 1) == 1.0
     assert np.isfinite(rig.heard).all()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("jump", [("gen/undo", 1), ("gen/retry", 1)])
+def test_a_melody_for_the_line_of_a_jump_is_heard_where_it_leads(
+    jump: tuple[str, int], is_first: bool, models: dict[str, MusicGen]
+) -> None:
+    """It lies on a frame, and no sample: the jump comes first all the same."""
+    rig = Rig(models["frame"], lead_ms=600)
+    rig.play(60)
+    line = rig.timeline.next_bar_start_at_or_after(rig.player.next_frame + 10)
+    commands: list[tuple[Any, ...]]
+    commands = [("melody/mode", "follow"), ("melody/note_on", 60, 100), jump]
+    if not is_first:
+        commands = [jump, *commands[:2]]
+    asked = [rig.command(*command, frame=line) for command in commands]
+    rig.play(120)
+    assert [rig.applied_at(identity) for identity in asked] == [line] * 3
+    melody = rig.stage.melody.at(rig.player.stream_end)
+    assert (melody.mode, [note.pitch for note in melody.held]) == ("follow", [60])
+    begins = rig.player.splice.stream_frame
+    assert rig.stage.melody.at(begins - 1).mode == "off"
+    assert rig.stage.engine.session.stream.score.at("melody", begins + 1) is not None
+    assert np.isfinite(rig.heard).all()
+
+
+@pytest.mark.parametrize("name", ["attr/set", "melody/mode"])
+def test_what_is_asked_for_at_the_line_of_an_undo_of_a_loop_is_heard_behind_it(
+    name: str, models: dict[str, MusicGen]
+) -> None:
+    """While bars repeat nothing need be settled, and still the undo comes first."""
+    rig = Rig(models["frame"], lead_ms=600)
+    rig.play(60)
+    rig.command("gen/freeze", 1, 1)
+    rig.play(60)
+    assert rig.player.frozen is not None
+    line = rig.timeline.next_bar_start_at_or_after(rig.player.next_frame + 10)
+    args = ("drums", "off") if name == "attr/set" else ("follow",)
+    change_at(rig, line * HOP, name, *args)
+    undone = rig.command("gen/undo", 1, frame=line)
+    rig.play(100)
+    assert rig.applied_at(undone) == line
+    controls = rig.stage.controls()
+    assert (controls["attributes"]["drums"], controls["melody"]["mode"]) != ("free", "off")
+
+
+def test_nothing_waits_for_a_jump_that_cannot_reach_the_line(models: dict[str, MusicGen]) -> None:
+    rig = Rig(models["frame"], lead_ms=600)
+    rig.play(60)
+    rig.player.pace.add_jump("gen/undo", 0.3)
+    free = rig.player.free_frame()
+    line = rig.timeline.next_bar_start_at_or_after(free)
+    rig.move(max(0, line - free - 4))
+    free = rig.player.free_frame()
+    assert free <= line < rig.player.free_frame(12)
+    mode = rig.command("melody/mode", "follow", frame=line)
+    undone = rig.command("gen/undo", 1, frame=line)
+    rig.play(100)
+    assert rig.applied_at(mode) == line
+    assert rig.applied_at(undone) > line
