@@ -130,6 +130,9 @@ class Conductor:
             samples = [action.sample for action in due if targets[id(action)] == first]
             exact = [sample for sample in samples if sample is not None]
             player.go_back(first, min(exact) if len(exact) == len(samples) else None)
+        # Control took these for done when they were answered; what it was told since was of before.
+        # A note is no control.
+        is_news = any(action.is_answered and action.pitch is None for action in due)
         with self.stage.song.giving_way(given_way_at):
             for action in sorted(due, key=lambda one: targets[id(one)]):
                 self._pending.remove(action)
@@ -137,6 +140,8 @@ class Conductor:
                 if action.frame is None:
                     self._last_free = (player.splice, targets[id(action)])
         self.stage.melody.tell()
+        if is_news:
+            self._outbox.send("state", **self.stage.controls())
 
     def _carry_out(self, change: Action, frame: int) -> None:
         again_at = self._notes.again_at(change, frame)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.errors import ParameterError
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.worker_rig import BAR, BPM, HOP, Rig
 
@@ -150,3 +151,39 @@ def test_where_bars_are_others_a_bar_line_is_the_nearest(rig: Rig) -> None:
     assert first_frame_without_drums(rig) == int(host.frame_at(25.0))
     rig.play(80)
     assert rig.applied_at(jumped) == round(host.frame_at(31.0))
+
+
+def test_what_was_answered_in_advance_is_told_when_it_is_done(rig: Rig) -> None:
+    """An undo in between has told control of the controls before it."""
+    changed = ask(rig, "attr/set", "drums", "off")
+    rig.fill()
+    assert rig.applied_at(changed) == LINE
+    undone = rig.command("gen/undo", 1)
+    rig.play(60)
+    assert rig.applied_at(undone) < LINE
+    assert rig.of_kind("state")[-1]["attributes"]["drums"] == "free", "not yet"
+    rig.play(60)
+    assert rig.of_kind("state")[-1]["attributes"]["drums"] == "off"
+
+
+def test_what_was_answered_and_is_refused_in_the_end_is_told(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(rig, "attr/set", "drums", "off")
+    rig.fill()
+
+    def refuse(*_: object) -> None:
+        raise ParameterError("not any more")
+
+    monkeypatch.setattr(rig.player, "apply", refuse)
+    rig.play(120)
+    assert "not any more" in rig.of_kind("error")[0]["text"]
+    assert rig.of_kind("state")[-1]["attributes"]["drums"] == "free"
+
+
+def test_what_is_answered_when_it_is_done_needs_no_telling(rig: Rig) -> None:
+    rig.command("attr/set", "drums", "off")
+    ask(rig, "melody/note_on", 60, 100, beat=None, frame=80)
+    rig.play(80)
+    assert rig.conductor.num_pending == 0
+    assert rig.of_kind("state") == [], "and a note is no control"
