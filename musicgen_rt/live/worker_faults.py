@@ -19,6 +19,7 @@ from musicgen_rt.live.collapse import CollapseDetector
 from musicgen_rt.live.conductor import Conductor
 from musicgen_rt.live.controls import parameter_edits
 from musicgen_rt.live.player import Heard
+from musicgen_rt.live.splice import Splice
 from musicgen_rt.live.worker_exit import EXIT_ENGINE, GiveUpError
 from musicgen_rt.live.worker_outbox import Outbox
 
@@ -63,6 +64,8 @@ class Faults:
         self._detector = CollapseDetector(stage.player.buffer.rate_hz) if hears_collapse else None
         self._tries, self._sound_from = 0, 0
         self._reseeds_in_vain = 0
+        # What is listened to: after another splice it is other music.
+        self._listened = stage.player.splice
         self._last_deficit = float("-inf")
 
     # NaN and infinity
@@ -97,12 +100,17 @@ class Faults:
 
     def hear(self, heard: Heard) -> None:
         """Listen to what was made; what has collapsed for two bars is made again otherwise."""
-        player = self._stage.player
+        player, first = self._stage.player, heard.first_sample
         if player.engine.next_frame - self._sound_from > self._bar_frames():
             self._tries = 0
         if self._detector is None or player.frozen is not None:
             return
-        self._detector.hear(heard.first_sample, heard.samples)
+        if self._listened is not player.splice:
+            self._listened = player.splice
+            self._detector.forget()
+        # What leads into a splice is made and not heard.
+        lead_in_samples = max(0, player.splice.session_frame * player.hop_samples - first)
+        self._detector.hear(first + lead_in_samples, heard.samples[:, lead_in_samples:])
         kind, samples = self._detector.collapsed_for()
         bars = samples / player.hop_samples / self._bar_frames()
         if self._detector.hears_music:
@@ -120,11 +128,17 @@ class Faults:
         self._outbox.error("collapse", f"{kind} for {seconds:.1f} s", player.next_frame)
         began = player.stream_end - samples // player.hop_samples - player.settle_frames
         sound_bar = timeline.last_bar_start_at_or_before(max(0, began))
-        self._conductor.add(Action("reseed", partial(self._revive, sound_bar), None, is_jump=True))
+        revive = partial(self._revive, sound_bar, player.splice)
+        self._conductor.add(Action("reseed", revive, None, is_jump=True))
 
-    def _revive(self, sound_bar: int, frame: int) -> None:
-        """From `frame` on play what follows the last bar that was sound, with another seed."""
+    def _revive(self, sound_bar: int, splice: Splice, frame: int) -> None:
+        """From `frame` on play what follows the last bar that was sound, with another seed.
+
+        Not if the music that collapsed, of `splice`, has given way to a bank or an undo by then.
+        """
         stage = self._stage
+        if stage.player.splice is not splice:
+            return
         self.counts.reseeds += 1
         if 0 < sound_bar <= stage.player.stream_end and (sound_bar >= stage.engine.earliest_return):
             stage.restart(sound_bar, frame)

@@ -195,6 +195,55 @@ def test_f08_collapsed_music_is_made_again_from_its_last_sound_bar(
     assert not np.isnan(rig.heard).any()
 
 
+def collapsing(model: MusicGen, stand_in: StandIn, sound_frames: int, bank: Path) -> Rig:
+    """Music is made for so many frames and silence since; the bank holds some of the music."""
+    rig = Rig(stand_in_model(model, stand_in), lead_ms=600, hears_collapse=True)
+    rig.play(100)
+    rig.command("bank/save", str(bank))
+    make_to(rig, sound_frames)
+    stand_in.content = "silence"
+    return rig
+
+
+def make_to(rig: Rig, frame: int) -> None:
+    while rig.player.next_frame < frame:
+        rig.play(1, step=1)
+
+
+@pytest.mark.parametrize("way_out", ["bank/load", "gen/undo", "gen/freeze"])
+def test_f08_a_jump_to_the_line_of_the_remedy_is_the_remedy(
+    model: MusicGen, stand_in: StandIn, tmp_path: Path, way_out: str
+) -> None:
+    """What comes before it is made while it waits, and heard to have collapsed."""
+    bank, line = tmp_path / "bank", 8 * BAR
+    rig = collapsing(model, stand_in, line - 2 * BAR - 4, bank)
+    args = {"bank/load": (str(bank),), "gen/undo": (4,), "gen/freeze": (1, 1)}[way_out]
+    asked = rig.command(way_out, *args, frame=line)
+    make_to(rig, line + 8)
+    stand_in.content = "noise"
+    rig.play(60)
+    assert len(errors(rig, "collapse")) == 1
+    assert rig.applied_at(asked) == line
+    kept = {"bank/load": 2 * BAR, "gen/undo": 4 * BAR, "gen/freeze": line}[way_out]
+    assert rig.player.splice.stream_frame == kept, "what was asked for plays on"
+    assert rig.player.splice.session_frame == line
+    assert rig.faults.counts.reseeds == 0
+    assert not np.isnan(rig.heard).any()
+
+
+def test_f08_silence_before_a_jump_is_not_held_against_what_follows_it(
+    model: MusicGen, stand_in: StandIn, tmp_path: Path
+) -> None:
+    line = 8 * BAR
+    rig = collapsing(model, stand_in, line - BAR - 10, tmp_path / "bank")
+    rig.command("bank/load", str(tmp_path / "bank"), frame=line)
+    make_to(rig, line + BAR + 10)
+    assert rig.player.splice.session_frame == line
+    stand_in.content = "noise"
+    rig.play(60)
+    assert not errors(rig, "collapse"), "no two bars of either"
+
+
 def test_f08_music_that_shall_be_silent_is_let_alone_in_the_end(
     model: MusicGen, stand_in: StandIn
 ) -> None:
