@@ -24,17 +24,22 @@ WARM_UP_SECONDS = 2.0
 def fresh(engine: Engine, controls: Score, keys: tuple[str, ...] = ("",)) -> Session:
     """A new beginning under those of the controls whose keys begin so."""
     session = Session(engine.model, engine.options, engine.parts)
-    session.stream.score.load(fitting(controls, engine.model.config, keys), 0)
+    put_under(session, engine, controls, keys)
     return session
 
 
-def after_audio(
-    engine: Engine, controls: Score, samples: np.ndarray, rate_hz: int
-) -> tuple[Session, int]:
+def put_under(
+    session: Session, engine: Engine, controls: Score, keys: tuple[str, ...] = ("",)
+) -> None:
+    """Give a session that has not begun those of the controls whose keys begin so."""
+    session.stream.score.load(fitting(controls, engine.model.config, keys), 0)
+
+
+def after_audio(engine: Engine, samples: np.ndarray, rate_hz: int) -> tuple[Session, int]:
     """One that continues the end of some audio [C, N], and the stream's frame where it does.
 
-    The last frames of the audio are dropped, see `FrameDecoder.encode`. Raises ParameterError for
-    audio that is too short or not the model's.
+    It is under no controls yet: see `put_under`. The last frames of the audio are dropped, see
+    `FrameDecoder.encode`. Raises ParameterError for audio that is too short or not the model's.
     """
     model = engine.model
     audio = checked_audio(samples, rate_hz, model.config)
@@ -42,17 +47,17 @@ def after_audio(
     longest = (context_frames + ENCODER_LOOKAHEAD_FRAMES) * model.config.hop_samples
     last = torch.from_numpy(audio[:, -longest:].copy()).to(model.device)
     codes = model.codec.encode(last).cpu().numpy()
-    session = fresh(engine, controls)
+    session = Session(engine.model, engine.options, engine.parts)
     session.give(codes, warm_up_from(engine, codes.shape[1]))
     return session, codes.shape[1]
 
 
-def after_file(engine: Engine, controls: Score, path: Path) -> tuple[Session, int]:
+def after_file(engine: Engine, path: Path) -> tuple[Session, int]:
     """As `after_audio`, of a file. Raises AudioFileError too."""
     config = engine.model.config
     rate_hz = config.sampling_rate_hz
     samples = read_audio(path, rate_hz, config.channels, max_seconds=_LONGEST_FILE_SECONDS)
-    return after_audio(engine, controls, samples, rate_hz)
+    return after_audio(engine, samples, rate_hz)
 
 
 def warm_up_from(engine: Engine, frames: int) -> int:

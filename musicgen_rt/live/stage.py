@@ -102,6 +102,11 @@ class Stage:
         self.ask_tempo(frame)
         self.melody.begin(melody or MelodyState(), stream_frame, hands)
 
+    def begin_continued(self, session: Session, stream_frame: int, frame: int) -> None:
+        """Play what continues a file, under the controls that stand by then."""
+        sessions.put_under(session, self.engine, self.controls_now())
+        self.begin(session, stream_frame, frame)
+
     def undo(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
         hands = self.melody.at(self.player.stream_end)
@@ -156,7 +161,8 @@ class Stage:
         if samples.shape[1] >= (frame - first) * player.hop_samples > 0:
             whole = np.pad(samples, ((0, 0), (0, count - samples.shape[1])))
             rate_hz = player.buffer.rate_hz
-            session, stream_frame = sessions.after_audio(engine, controls, whole, rate_hz)
+            session, stream_frame = sessions.after_audio(engine, whole, rate_hz)
+            sessions.put_under(session, engine, controls)
         melody = self.melody.lifted(player.stream_frame_of(frame))
         if not can_follow(engine.model.config):
             melody = MelodyState()
@@ -177,9 +183,9 @@ class Stage:
     def session_after_file(self, path: Path) -> tuple[Session, int]:
         """One that continues an audio file, and the stream's frame where it does.
 
-        Raises AudioFileError or ParameterError.
+        It is for `begin_continued`. Raises AudioFileError or ParameterError.
         """
-        return sessions.after_file(self.engine, self.controls_now(), path)
+        return sessions.after_file(self.engine, path)
 
     def session_of(self, kept: take.Take) -> tuple[Session, int, MelodyState]:
         """One that goes on from a take, where it does, and its melody. Raises CheckpointError."""

@@ -212,7 +212,7 @@ def _freeze(stage: Stage, is_on: int, bars: int = 1) -> Run:
 
 def _continue(stage: Stage, path: str) -> Run:
     session, stream_frame = stage.session_after_file(Path(path))
-    return lambda frame: stage.begin(session, stream_frame, frame)
+    return lambda frame: stage.begin_continued(session, stream_frame, frame)
 
 
 def _bank_load(stage: Stage, path: str) -> Run:

@@ -213,6 +213,24 @@ def test_a_file_is_continued(rig: Rig, model: MusicGen, tmp_path: Path) -> None:
     assert not np.isnan(rig.heard).any()
 
 
+def test_a_file_is_continued_under_the_controls_that_stand_by_then(
+    rig: Rig, tmp_path: Path
+) -> None:
+    samples = np.random.default_rng(3).normal(0, 0.1, 2 * 32000).astype(np.float32)
+    soundfile.write(tmp_path / "riff.wav", samples, 32000, subtype="FLOAT")
+    rig.play(60)
+    line = 8 * BAR
+    continued = rig.command("gen/continue", str(tmp_path / "riff.wav"), frame=line)
+    rig.play(40)
+    rig.command("prompt/set", 0, "techno", 1.0, 0)
+    rig.command("param/set", "cfg", 5.0)
+    rig.play(120)
+    assert rig.applied_at(continued) == line
+    controls = rig.stage.controls()
+    assert (controls["prompts"]["0"], controls["params"]["cfg"]) == ("techno", 5.0)
+    assert rig.of_kind("state")[-1] == {"type": "state", **controls}
+
+
 def test_a_reset_begins_anew_with_the_same_controls(rig: Rig, model: MusicGen) -> None:
     rig.play(60)
     rig.command("attr/set", "lead", "off")
