@@ -7,6 +7,7 @@ opening bars are remembered when they are complete, for sections that recall it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -191,7 +192,10 @@ class SongKeeper:
         section = self._section
         if section is None or self.song is None or self.engine.timeline is None:
             return None
-        return self._bar_start(self._begun[-1].frame, section.bars)
+        # As what is asked for at that line, which so is heard in the section: from the frame on in
+        # which the line lies.
+        bar = self._bar_after(self._begun[-1].frame, section.bars)
+        return math.floor(self._timeline.bar_line_at(bar))
 
     # The stream goes elsewhere
 
@@ -262,11 +266,14 @@ class SongKeeper:
             and own.get((change.frame, key), nothing) is not change.value
         ]
 
+    def _bar_after(self, frame: int, bars: int) -> int:
+        """The number of the bar so many bars after a section's beginning."""
+        # It may begin a frame before its own bar line.
+        return self._timeline.bar_at(frame + 1) + bars
+
     def _bar_start(self, frame: int, bars: int) -> int:
-        """The frame so many bars after a section's beginning."""
-        timeline = self._timeline
-        # Rounding may have put its beginning a frame before its own bar line.
-        return timeline.bar_start_frame(timeline.bar_at(frame + 1) + bars)
+        """The frame nearest to that bar's line."""
+        return self._timeline.bar_start_frame(self._bar_after(frame, bars))
 
     def _memory_at(self, frame: int) -> Memory | None:
         """What is remembered at a frame, if it is one of the song's openings."""
@@ -319,7 +326,8 @@ class SongKeeper:
             if key in self._remembered:
                 continue
             first, end = self._opening(section, begun.frame)
-            if not first < end <= min(complete, ends):
+            # What follows begins in the frame in which its line lies; most of that may be its own.
+            if not first < end <= min(complete, ends + 1):
                 continue
             self._remembered[key] = end
             with suppress(HistoryError):  # it is too long ago: what was remembered before stays

@@ -14,7 +14,7 @@ from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.test_worker_song import SONG, begun, score_at, sections
-from tests.live.worker_rig import BAR, OPTIONS, Rig
+from tests.live.worker_rig import BAR, HOP, OPTIONS, Rig
 
 OTHER = 'bpm = 480\n[[section]]\nname = "X"\nbars = 4\nprompt = "pop"\n'
 
@@ -123,6 +123,32 @@ def test_what_is_asked_for_at_a_section_s_bar_is_heard_in_it(
     score = rig.stage.engine.session.stream.score
     assert score.at("weight/5", line + 3) == 0.0, "not the section's own fade"
     assert loud(rig, line + 3) == {"rock, 480 bpm"}
+
+
+@pytest.mark.parametrize("first_bar", [1, 2, 3, 4])
+def test_a_line_between_two_frames_is_the_same_one_for_a_section_and_for_what_is_asked_there(
+    models: dict[str, MusicGen], tmp_path: Path, first_bar: int
+) -> None:
+    """Bars of 24.39 frames, so the lines lie anywhere in a frame."""
+    timeline = Timeline.start(492.0)
+    rig = Rig(models["frame"], timeline=timeline)
+    rig.command("song/load", written(tmp_path, SONG.replace("480", "492")))
+    lines = [round(timeline.bar_line_at(first_bar + bars) * HOP) for bars in (0, 4, 8)]
+    commands: list[tuple[str, list[Any]]] = [
+        ("song/play", []),
+        ("param/set", ["temperature", 0.9]),
+        ("attr/set", ["drums", "off"]),
+    ]
+    asked = []
+    for (name, args), sample in zip(commands, lines, strict=True):
+        asked.append(rig.command(name, *args, frame=round(sample / HOP)))
+        rig.inbox.messages[-1]["sample"] = sample
+    rig.play(14 * BAR)
+    near = [round(sample / HOP) for sample in lines]
+    assert sections(rig)[:3] == list(zip(("A", "B", "A2"), near, strict=True))
+    assert [rig.applied_at(identity) for identity in asked[1:]] == near[1:]
+    assert score_at(rig, "temperature", near[1] + 1) == 0.9
+    assert score_at(rig, "attribute/drums", near[2] + 1) is False
 
 
 def test_a_recall_twice_on_one_bar_leaves_the_context_as_it_was(rig: Rig, tmp_path: Path) -> None:
@@ -284,6 +310,24 @@ def test_a_section_that_is_all_opening_is_remembered(rig: Rig, tmp_path: Path) -
     assert sections(rig)[-1] == ("A2", 6 * BAR)
     memory = score_at(rig, "memory", 6 * BAR)
     assert np.array_equal(memory.codes, rig.codes(BAR, 2 * BAR))
+
+
+@pytest.mark.parametrize("first_bar", [1, 2, 3, 4])
+def test_it_is_remembered_wherever_in_a_frame_its_end_lies(
+    models: dict[str, MusicGen], tmp_path: Path, first_bar: int
+) -> None:
+    timeline = Timeline.start(492.0)
+    rig = Rig(models["frame"], timeline=timeline)
+    song = SONG.replace("480", "492").replace("bars = 4", "bars = 1", 1)
+    rig.command("song/load", written(tmp_path, song))
+    rig.command("song/play", frame=timeline.bar_start_frame(first_bar))
+    rig.play(11 * BAR)
+    line = timeline.bar_start_frame(first_bar + 5)
+    assert ("A2", line) in sections(rig)
+    memory = score_at(rig, "memory", line)
+    first = timeline.bar_start_frame(first_bar)
+    assert np.array_equal(memory.codes, rig.codes(first, first + memory.codes.shape[1]))
+    assert memory.codes.shape[1] in (24, 25), "a bar has 24.39 frames"
 
 
 def test_what_is_remembered_is_what_was_heard(rig: Rig, tmp_path: Path) -> None:
