@@ -129,6 +129,14 @@ class Stage:
         jumps.freeze(self.player, bars, frame)
         self.song.unbegin(self.player.splice.stream_frame)
 
+    def release(self, frame: int) -> None:
+        """Play what follows the loop's last bar. Raises ParameterError without a loop."""
+        before = self.engine.timeline
+        jumps.release(self.player, frame)
+        if self.engine.timeline != before:
+            # What is made already stays only if its beats are those of the new one, too.
+            self.melody.lay_again(self.engine.next_frame)
+
     def restart(self, stream_frame: int, frame: int) -> None:
         """Play something else after a frame of the stream. Raises HistoryError."""
         source = self.player.stream_frame_of(frame)

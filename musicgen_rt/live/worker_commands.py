@@ -8,7 +8,7 @@ from typing import Any
 
 from musicgen_rt.contract.command import Command
 from musicgen_rt.errors import ParameterError
-from musicgen_rt.live import jumps, take
+from musicgen_rt.live import take
 from musicgen_rt.live.action import Action, Run
 from musicgen_rt.live.asked_tempo import LONGEST_WORDS, is_told_beats, with_words
 from musicgen_rt.live.controls import (
@@ -207,7 +207,7 @@ def _freeze(stage: Stage, is_on: int, bars: int = 1) -> Run:
     bars = checked_whole("bars", bars, 1, MAX_BARS)
     if is_on:
         return lambda frame: stage.freeze(bars, frame)
-    return lambda frame: jumps.release(stage.player, frame)
+    return stage.release
 
 
 def _continue(stage: Stage, path: str) -> Run:

@@ -196,6 +196,35 @@ def test_a_midi_file_is_locked_to_the_bars(rig: Rig, tmp_path: Path) -> None:
     assert "does not exist" in rig.answer(missing)["reason"]
 
 
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_tempo_that_comes_while_a_loop_of_sound_plays_is_the_melody_s_after_it(
+    rig: Rig, tmp_path: Path, is_file: bool
+) -> None:
+    rig.play(40)
+    if is_file:
+        rig.command("melody/file", str(midi_file(tmp_path / "riff.mid")))
+    else:
+        rig.command("melody/mode", "loop")
+        rig.command("melody/loop_bars", 2)
+        rig.fill()
+        play_loop(rig, [(60, 0, 6.25), (62, 6.25, 12.5), (64, 12.5, 31.25)], 50)
+    rig.play(70)
+    rig.command("gen/freeze", 1, 2)
+    rig.play(60)
+    assert rig.player.frozen is not None
+    changed_at = int(rig.reader_frame) + 8
+    slower = rig.timeline.with_tempo(changed_at, 240.0)
+    rig.tell("timeline", timeline=slower.to_json(), frame=changed_at)
+    rig.play(60)
+    rig.command("gen/freeze", 0, 2)
+    rig.play(260, step=8)
+    at = rig.player.splice.stream_frame
+    expected = [(0, 12), (2, 13), (4, 38), (REST, 37)]
+    found = runs(pitches(rig, at, at + 4 * BAR))
+    second_bar_first = [(4, 13), (REST, 37), (0, 12), (2, 13), (4, 25)]
+    assert loops_alike(found, expected) or loops_alike(found, second_bar_first)
+
+
 def test_a_file_goes_on_through_a_respawn_of_the_worker(
     models: dict[str, MusicGen], tmp_path: Path
 ) -> None:
