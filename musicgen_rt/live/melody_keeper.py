@@ -29,6 +29,10 @@ class _Turned:
     state: MelodyState
 
 
+def _as_it_is(state: MelodyState) -> MelodyState:
+    return state
+
+
 class MelodyKeeper:
     """The melody's states of one stream. One thread: the engine's. Frames are the stream's."""
 
@@ -127,10 +131,13 @@ class MelodyKeeper:
         self._take_hands(frame, hands)
         self._lay_from(frame)
 
-    def lifted(self, frame: int, origin: int | None = None) -> MelodyState:
-        """What is asked at a frame, as though `origin`, or it itself, were frame 0 and beat 0."""
+    def lifted(self, frame: int, origin: int | None = None, turn: Turn = _as_it_is) -> MelodyState:
+        """What is asked at a frame, as though `origin`, or it itself, were frame 0 and beat 0.
+
+        `turn` is done to it first.
+        """
         origin = frame if origin is None else origin
-        return self.at(frame).moved(-origin, -self._beat(origin))
+        return turn(self.at(frame)).moved(-origin, -self._beat(origin))
 
     def put_down(self, lifted: MelodyState, frame: int) -> Turn:
         """What was lifted somewhere else holds from `frame` on, and nothing set for later.

@@ -220,6 +220,16 @@ class MelodyState:
         loop = None if self.loop is None else self.loop.moved(beats_on)
         return replace(self, held=tuple(held), sounded=tuple(sounded), loop=loop, file=file)
 
+    def with_later_moved(self, beat: float, beats_on: float) -> MelodyState:
+        """The same, but what of a player began at `beat` or later begins so many beats later."""
+        loop = self.loop
+        if loop is not None and loop.start_beat > beat - _EARLY_BEATS:
+            loop = loop.moved(beats_on)
+        held = (
+            replace(one, beat=one.beat + beats_on) if one.beat >= beat else one for one in self.held
+        )
+        return replace(self, held=tuple(held), loop=loop)
+
     def to_json(self) -> dict[str, Any]:
         """What is laid down, as a value for `json.dumps`; what is held is not."""
         audio = None

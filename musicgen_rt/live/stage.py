@@ -15,7 +15,7 @@ from musicgen_rt.live import jumps, sessions, take
 from musicgen_rt.live.asked_tempo import TEMPO_WORDS, is_told_beats, tempo_words
 from musicgen_rt.live.controls import Edit, can_follow, checked_whole
 from musicgen_rt.live.engine import Engine
-from musicgen_rt.live.melody_keeper import MelodyKeeper
+from musicgen_rt.live.melody_keeper import MelodyKeeper, Turn
 from musicgen_rt.live.melody_state import MelodyState
 from musicgen_rt.live.model_identity import model_identity
 from musicgen_rt.live.player import Clock, Player
@@ -96,7 +96,7 @@ class Stage:
         """
         hands = self.melody.at(self.player.stream_end) if takes_hands else None
         if melody is None and self.engine.timeline is not None:
-            melody = self.melody.lifted(self.player.stream_frame_of(frame))
+            melody = self._lifted(frame)
         self.song.leave()
         jumps.begin(self.player, session, stream_frame, frame)
         self.ask_tempo(frame)
@@ -131,8 +131,11 @@ class Stage:
 
     def release(self, frame: int) -> None:
         """Play what follows the loop's last bar. Raises ParameterError without a loop."""
-        before = self.engine.timeline
-        jumps.release(self.player, frame)
+        player, before = self.player, self.engine.timeline
+        if player.frozen is not None:
+            self.melody.change(player.splice.stream_frame, self._landing(frame))
+            self.melody.tell()
+        jumps.release(player, frame)
         if self.engine.timeline != before:
             # What is made already stays only if its beats are those of the new one, too.
             self.melody.lay_again(self.engine.next_frame)
@@ -145,9 +148,43 @@ class Stage:
         seed = self.next_seed()
         # What is made but not heard before `frame` is not of the controls that stand there.
         self.song.unbegin(source)
-        melody = self.melody.lifted(source)
+        melody = self._lifted(frame)
         jumps.restart(self.player, stream_frame, frame, seed)
         self.song.take_along(stream_frame, self.melody.put_down(melody, stream_frame))
+
+    # What is played while a loop is heard
+
+    def place_heard_at(self, frame: float) -> float:
+        """Where the stream is when a frame is heard, between two of its frames as a rule.
+
+        In a loop it lies as far beyond where the stream waits as has been heard of it, in beats.
+        """
+        player, timeline = self.player, self.engine.timeline
+        if player.frozen is None or timeline is None:
+            return max(0.0, player.stream_place_of(frame))
+        waits_at = timeline.beat_at(player.splice.stream_frame)
+        return max(0.0, timeline.frame_at(waits_at + self._looped_beats(frame)))
+
+    def _landing(self, frame: int) -> Turn:
+        """What becomes of a melody that was played in a loop when the stream goes on at `frame`.
+
+        It lies as long before that as it was heard before `frame`.
+        """
+        timeline = self.engine.timeline
+        if self.player.frozen is None or timeline is None:
+            return lambda state: state
+        waits_at = timeline.beat_at(self.player.splice.stream_frame)
+        # Bar lines lie up to half a frame beside their frames.
+        beats = max(0, round(self._looped_beats(frame)))
+        return lambda state: state.with_later_moved(waits_at, -beats)
+
+    def _lifted(self, frame: int) -> MelodyState:
+        return self.melody.lifted(self.player.stream_frame_of(frame), turn=self._landing(frame))
+
+    def _looped_beats(self, frame: float) -> float:
+        """How much of the loop that plays has been heard at `frame`."""
+        timeline = self.player.timeline
+        return timeline.beat_at(frame) - timeline.beat_at(self.player.splice.session_frame)
 
     def next_seed(self) -> int:
         """Another seed, always the same one after the present one."""
@@ -171,7 +208,7 @@ class Stage:
             rate_hz = player.buffer.rate_hz
             session, stream_frame = sessions.after_audio(engine, whole, rate_hz)
             sessions.put_under(session, engine, controls)
-        melody = self.melody.lifted(player.stream_frame_of(frame))
+        melody = self._lifted(frame)
         if not can_follow(engine.model.config):
             melody = MelodyState()
         self.use(engine)
@@ -228,7 +265,8 @@ class Stage:
                 f"the music up to frame {stream_frame} is not made yet, only up to {complete}: "
                 "try again in a moment"
             )
-        melody = self.melody.lifted(controls_at, stream_frame).to_json()
+        line = self.player.timeline.last_bar_start_at_or_before(int(self.player.heard_frame()))
+        melody = self.melody.lifted(controls_at, stream_frame, self._landing(line)).to_json()
         return take.capture(
             self.engine, stream_frame, controls_at, self.identity, {"melody": melody}
         )

@@ -116,10 +116,10 @@ def _melody(stage: Stage, turn: MelodyTurn) -> Run:
 
 def _heard_turn(stage: Stage, turn: Callable[[MelodyState, int, float], MelodyState]) -> Run:
     """As `_melody`, with what was heard when the command came: played notes belong there."""
-    heard = stage.player.heard_frame()
+    came_at = stage.player.heard_frame()
 
     def on_stream(state: MelodyState, frame: int) -> MelodyState:
-        return turn(state, frame, max(0.0, stage.player.stream_place_of(heard)))
+        return turn(state, frame, stage.place_heard_at(came_at))
 
     return _melody(stage, on_stream)
 

@@ -225,6 +225,34 @@ def test_a_tempo_that_comes_while_a_loop_of_sound_plays_is_the_melody_s_after_it
     assert loops_alike(found, expected) or loops_alike(found, second_bar_first)
 
 
+@pytest.mark.parametrize("bpm", [BPM, 492.0, 240.0])
+@pytest.mark.parametrize("way_out", [("gen/freeze", 0, 1), ("gen/retry", 1)])
+def test_a_melody_that_was_played_over_a_loop_of_sound_goes_on_after_it(
+    rig: Rig, way_out: tuple[str, int], bpm: float
+) -> None:
+    rig.play(40)
+    rig.command("melody/mode", "loop")
+    rig.command("melody/loop_bars", 2)
+    rig.command("gen/freeze", 1, 1)
+    rig.play(50)
+    assert rig.player.frozen is not None
+    timeline = rig.timeline.with_tempo(100, bpm)
+    rig.tell("timeline", timeline=timeline.to_json(), frame=100)
+    first = timeline.bar_line_at(6)
+    bar = timeline.bar_line_at(7) - first
+    play_loop(rig, [(60, 0, bar), (64, bar, 1.5 * bar)], round(first))
+    rig.play(round(timeline.bar_line_at(10) + 4 - rig.reader_frame), step=1)
+    asked = rig.command(*way_out)
+    rig.play(round(7 * bar), step=8)
+    at, begins = rig.player.splice.stream_frame, rig.applied_at(asked)
+    assert begins in timeline.bar_start_frames(begins, begins + 1)
+    found = runs(pitches(rig, at + 1, at + round(4 * bar)))
+    quarter = round(bar / 2)
+    one, two = [(0, 2 * quarter)], [(4, quarter), (REST, quarter)]
+    both = (one + two) * 3 if timeline.bar_at(begins) % 2 == 0 else two + (one + two) * 3
+    assert loops_alike(found[:4], both[:4])
+
+
 def test_a_file_goes_on_through_a_respawn_of_the_worker(
     models: dict[str, MusicGen], tmp_path: Path
 ) -> None:
