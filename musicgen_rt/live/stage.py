@@ -257,9 +257,16 @@ class Stage:
         return max(bar, 0)
 
     def take(self, stream_frame: int) -> take.Take:
-        """The music up to a bar line, with the controls that stand now. Raises HistoryError."""
+        """The music up to a bar line, with the controls that stand now.
+
+        Raises HistoryError; NonFiniteError where a loop plays.
+        """
         controls_at = self.player.stream_end
-        complete = self.engine.session.stream.store.complete_frames
+        store = self.engine.session.stream.store
+        if self.player.frozen is not None and stream_frame > store.complete_frames:
+            # What was changed since has the stream wait before its last frames are whole.
+            self.engine.step(stream_frame - store.complete_frames)
+        complete = store.complete_frames
         if stream_frame > complete:
             raise HistoryError(
                 f"the music up to frame {stream_frame} is not made yet, only up to {complete}: "

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from musicgen_rt.contract.timeline import Timeline
+from musicgen_rt.live import take
 from musicgen_rt.live.frozen_loop import FrozenLoop, LoopPlace
 from musicgen_rt.model.musicgen import MusicGen
 from tests.live.test_worker_jumps import assert_heard
@@ -122,6 +124,36 @@ def test_controls_during_a_loop_are_heard_after_it(rig: Rig, model: MusicGen) ->
     engine = planned(model)
     engine.set_attribute("drums", False, at_frame=rig.applied_at(start))
     assert_heard(rig, rig.applied_at(end), audio_of(engine, 180), rig.applied_at(start), 45)
+
+
+def test_a_bank_that_is_saved_during_a_loop_goes_on_after_it(
+    rig: Rig, model: MusicGen, tmp_path: Path
+) -> None:
+    """With what was changed meanwhile; and the loop's own end is as though nothing was saved."""
+    rig.play(90)
+    frozen = rig.command("gen/freeze", 1, 1)
+    rig.play(40)
+    rig.command("attr/set", "drums", "off")
+    rig.play(20)
+    path = tmp_path / "bank.safetensors"
+    saved = rig.command("bank/save", str(path))
+    rig.play(20)
+    assert rig.answer(saved)["type"] == "applied", rig.answer(saved)
+    start = rig.applied_at(frozen)
+    released = rig.command("gen/freeze", 0, 1)
+    rig.play(80)
+    engine = planned(model)
+    engine.set_attribute("drums", False, at_frame=start)
+    expected = audio_of(engine, 180)
+    assert_heard(rig, rig.applied_at(released), expected, start, 45)
+    kept = take.load(path)
+    assert np.array_equal(kept.codes, engine.codes(start - kept.frames, start))
+    rig.command("attr/set", "drums", "free")
+    rig.command("bank/load", str(path))
+    rig.play(60)
+    assert rig.player.splice.stream_frame == kept.frames
+    assert rig.stage.controls()["attributes"]["drums"] == "off"
+    assert not np.isnan(rig.heard).any()
 
 
 def test_freezing_what_is_not_there_fails(rig: Rig) -> None:
