@@ -113,7 +113,7 @@ class State:
         elif key == "song/section" and value is not None:
             yield key, (value,)
         elif key in ("melody/mode", "melody/file") and key in self._given:
-            yield self._melody_call()
+            yield from self._melody_calls()
 
     def _prompt_call(self, slot: int) -> EngineCall:
         text = self[f"prompt/{slot}"]
@@ -121,11 +121,12 @@ class State:
             return "prompt/clear", (slot,)
         return "prompt/set", (slot, text, self[f"weight/{slot}"], 0)
 
-    def _melody_call(self) -> EngineCall:
-        name = self["melody/file"]
-        if self["melody/mode"] == "file" and name is not None:
-            return "melody/file", (str(self._inputs_folder / name),)
-        return "melody/mode", (self["melody/mode"],)
+    def _melody_calls(self) -> Iterator[EngineCall]:
+        mode, name = self["melody/mode"], self["melody/file"]
+        if mode != "file":
+            yield "melody/mode", (mode,)
+        elif name is not None:  # without a name it is a tune, which the song brings
+            yield "melody/file", (str(self._inputs_folder / name),)
 
     def _message(self, key: str) -> Message:
         group, _, name = key.partition("/")

@@ -94,6 +94,8 @@ class MelodyState:
     sounded: tuple[SoundedNote, ...] = ()
     loop: Pattern | None = None
     file: Pattern | AudioPart | None = None
+    # What the file is called; a song's tune has no name.
+    file_name: str | None = None
     line: Line = "top"
     release: Release = "rest"
 
@@ -111,7 +113,9 @@ class MelodyState:
         state = replace(self, mode=cast(Mode, mode), sounded=())
         return state._with_file_at(frame, timeline) if mode == "file" else state
 
-    def with_file(self, file: Melody | Pattern, frame: int, timeline: Timeline) -> MelodyState:
+    def with_file(
+        self, file: Melody | Pattern, frame: int, timeline: Timeline, name: str | None = None
+    ) -> MelodyState:
         """A file from the next bar line on; one of notes repeats after whole bars."""
         part: Pattern | AudioPart
         if isinstance(file, Pattern):
@@ -120,7 +124,7 @@ class MelodyState:
             part = replace(file, beats=float(bars * bar_beats))
         else:
             part = AudioPart(file, frame)
-        return replace(self, mode="file", file=part)._with_file_at(frame, timeline)
+        return replace(self, mode="file", file=part, file_name=name)._with_file_at(frame, timeline)
 
     def with_file_of(self, other: MelodyState) -> MelodyState:
         """The same, but a file that `other` plays, too, goes on from where it is there."""
@@ -241,6 +245,7 @@ class MelodyState:
             "loop": None if self.loop is None else asdict(self.loop),
             "file": asdict(self.file) if isinstance(self.file, Pattern) else None,
             "audio": audio,
+            "file_name": self.file_name,
             "line": self.line,
             "release": self.release,
         }
@@ -256,6 +261,7 @@ class MelodyState:
                 loop_bars=checked_whole("loop_bars", value["loop_bars"], *LOOP_BARS_RANGE),
                 loop=_pattern_from_json(value["loop"]),
                 file=_pattern_from_json(value["file"]) or _audio_from_json(value["audio"]),
+                file_name=_checked_name(value.get("file_name")),
                 line=_checked_choice("line", value.get("line", "top"), get_args(Line)),
                 release=_checked_choice("release", value.get("release", "rest"), get_args(Release)),
             )
@@ -284,6 +290,12 @@ def _has_notes_of(file: Pattern | AudioPart | None, other: Pattern | AudioPart |
 def _checked_choice(name: str, value: str, choices: tuple[str, ...]) -> Any:
     if value not in choices:
         raise ParameterError(f"{name} is {value!r}: expected {', '.join(choices)}")
+    return value
+
+
+def _checked_name(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"a file called {value!r}")
     return value
 
 

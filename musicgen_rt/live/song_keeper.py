@@ -293,7 +293,7 @@ class SongKeeper:
                 for start, length, pitch in tune.notes
             )
             pattern = Pattern(start_beat, float(tune.loop_beats), notes)
-            return replace(state, mode="file", file=pattern, sounded=())
+            return replace(state, mode="file", file=pattern, file_name=None, sounded=())
 
         return turn
 

@@ -297,6 +297,7 @@ class Stage:
             },
             "melody": {
                 "mode": melody.mode,
+                "file": melody.file_name,
                 "loop_bars": melody.loop_bars,
                 "line": melody.line,
                 "release": melody.release,

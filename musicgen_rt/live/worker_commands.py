@@ -168,7 +168,10 @@ def _melody_file(stage: Stage, path: str) -> Run:
     require_melody_ability(stage.engine.model.config)
     # The line in force now: a file is read before its moment.
     melody = read_melody(Path(path), stage.melody.at(stage.player.stream_end).line)
-    return _melody(stage, lambda state, frame: state.with_file(melody, frame, _timeline_of(stage)))
+    name = Path(path).name
+    return _melody(
+        stage, lambda state, frame: state.with_file(melody, frame, _timeline_of(stage), name)
+    )
 
 
 def _melody_clear(stage: Stage) -> Run:

@@ -196,6 +196,26 @@ def test_a_midi_file_is_locked_to_the_bars(rig: Rig, tmp_path: Path) -> None:
     assert "does not exist" in rig.answer(missing)["reason"]
 
 
+def test_which_file_plays_is_told_and_kept(rig: Rig, tmp_path: Path) -> None:
+    rig.play(40)
+    rig.command("melody/file", str(midi_file(tmp_path / "one.mid")))
+    rig.play(60)
+    rig.command("bank/save", str(tmp_path / "bank"))
+    rig.command("melody/file", str(midi_file(tmp_path / "two.mid")))
+    rig.play(20)
+    assert rig.stage.controls()["melody"]["file"] == "two.mid"
+    rig.command("gen/undo", 2)
+    rig.play(60)
+    assert rig.of_kind("state")[-1]["melody"]["file"] == "one.mid"
+    rig.command("gen/panic")
+    rig.play(40)
+    assert rig.of_kind("state")[-1]["melody"]["file"] is None
+    rig.command("bank/load", str(tmp_path / "bank"))
+    rig.play(60)
+    told = rig.of_kind("state")[-1]["melody"]
+    assert (told["mode"], told["file"]) == ("file", "one.mid")
+
+
 @pytest.mark.parametrize("is_file", [True, False])
 def test_a_tempo_that_comes_while_a_loop_of_sound_plays_is_the_melody_s_after_it(
     rig: Rig, tmp_path: Path, is_file: bool

@@ -274,7 +274,8 @@ def test_chunks_are_told_ten_times_a_second_at_most_and_none_is_lost() -> None:
 
 def test_a_melodys_state_survives_json() -> None:
     notes = (PatternNote(60, 100, 0.0, 1.5), PatternNote(64, 90, 2.0, 4.0))
-    state = MelodyState(mode="loop", loop_bars=2, loop=Pattern(16.0, 8.0, notes))
+    loop = Pattern(16.0, 8.0, notes)
+    state = MelodyState(mode="loop", loop_bars=2, loop=loop, file=loop, file_name="riff.mid")
     restored = MelodyState.from_json(json.loads(json.dumps(state.to_json())))
     assert restored == state
     assert restored.moved(100, 8.0).loop == Pattern(24.0, 8.0, notes)
@@ -282,7 +283,14 @@ def test_a_melodys_state_survives_json() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"mode": "sing"}, {"loop_bars": 0}, {"loop": {"start_beat": 0}}, {"loop": 3}, {"audio": [1]}],
+    [
+        {"mode": "sing"},
+        {"loop_bars": 0},
+        {"loop": {"start_beat": 0}},
+        {"loop": 3},
+        {"audio": [1]},
+        {"file_name": 3},
+    ],
 )
 def test_a_damaged_melody_state_is_refused(change: dict[str, Any]) -> None:
     value = MelodyState().to_json() | change

@@ -259,7 +259,7 @@ def test_controls_that_change_by_themselves_are_told(rig: Rig) -> None:
             "negative": "noise",
             "params": {"seed": 7},
             "attributes": {"drums": "off"},
-            "melody": {"mode": "loop", "line": "low"},
+            "melody": {"mode": "loop", "file": "riff.mid", "line": "low"},
             "frozen": True,
         }
     )
@@ -270,7 +270,7 @@ def test_controls_that_change_by_themselves_are_told(rig: Rig) -> None:
         ("/mgrt/state/negative", "noise"),
         ("/mgrt/state/param", "seed", 7),
         ("/mgrt/state/attr", "drums", "off"),
-        ("/mgrt/state/melody", "loop", 4, "", "low", "rest"),
+        ("/mgrt/state/melody", "loop", 4, "riff.mid", "low", "rest"),
         ("/mgrt/state/freeze", True, 1),
     ):
         assert told.count(message) == 1
@@ -331,6 +331,22 @@ def test_an_engine_that_starts_again_is_told_everything(rig: Rig) -> None:
     rig.dispatcher.forget(rig.client())  # who held a note goes away
     rig.dispatcher.from_engine(READY)
     assert rig.commands() == [("melody/note_off", 60)]
+
+
+@pytest.mark.parametrize("name", ["one.mid", None])
+def test_an_engine_that_starts_again_plays_the_file_that_the_last_one_played(
+    rig: Rig, tmp_path: Path, name: str | None
+) -> None:
+    """Which an undo has brought back; a song's tune is no file, and comes with the song."""
+    (tmp_path / "inputs").mkdir(exist_ok=True)
+    for file in ("one.mid", "two.mid"):
+        (tmp_path / "inputs" / file).write_bytes(b"MThd")
+    rig.send("/mgrt/melody/file", "two.mid")
+    rig.dispatcher.from_engine({"type": "state", "melody": {"mode": "file", "file": name}})
+    calls = [(call, *args) for call, args in rig.session.state.engine_calls()]
+    melody = [call for call in calls if call[0] in ("melody/file", "melody/mode")]
+    path = str(tmp_path / "inputs" / "one.mid")
+    assert melody == ([("melody/file", path)] if name else [])
 
 
 def test_no_answer_in_a_long_time_is_a_failure(rig: Rig) -> None:
