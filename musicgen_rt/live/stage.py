@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from musicgen_rt.contract.timeline import Timeline
 from musicgen_rt.errors import HistoryError
 from musicgen_rt.live import jumps, sessions, take
 from musicgen_rt.live.asked_tempo import TEMPO_WORDS, is_told_beats, tempo_words
-from musicgen_rt.live.controls import Edit, can_follow, checked_whole
+from musicgen_rt.live.controls import Edit, can_follow, checked_whole, parameter_edits
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody_keeper import MelodyKeeper, Turn
 from musicgen_rt.live.melody_state import MelodyState
@@ -79,6 +81,21 @@ class Stage:
         if words != before:
             player.apply([Edit(TEMPO_WORDS, words)], max(frame, player.next_frame))
 
+    @contextmanager
+    def _keeping_settings(self, frame: int) -> Iterator[None]:
+        """Around a jump at `frame`: what is no part of the music holds in what it leads to, too."""
+        has_begun, bars = self.engine.timeline is not None, self._context_bars()
+        yield
+        self.ask_tempo(frame)
+        if has_begun and bars != self._context_bars():
+            player = self.player
+            player.apply(parameter_edits("context_bars", bars, 0), max(frame, player.next_frame))
+
+    def _context_bars(self) -> int:
+        """How much is kept at a roll, but at the very frame of a recall, which has its own."""
+        score = self.engine.session.stream.score
+        return int(score.target_at("context_bars", self.player.stream_end + 1))
+
     # Jumps: from `frame` on
 
     def begin(
@@ -98,8 +115,8 @@ class Stage:
         if melody is None and self.engine.timeline is not None:
             melody = self._lifted(frame)
         self.song.leave()
-        jumps.begin(self.player, session, stream_frame, frame)
-        self.ask_tempo(frame)
+        with self._keeping_settings(frame):
+            jumps.begin(self.player, session, stream_frame, frame)
         self.melody.begin(melody or MelodyState(), stream_frame, hands)
 
     def begin_continued(self, session: Session, stream_frame: int, frame: int) -> None:
@@ -110,8 +127,8 @@ class Stage:
     def undo(self, bars: int, frame: int) -> None:
         """Raises HistoryError."""
         hands = self.melody.at(self.player.stream_end)
-        jumps.undo(self.player, bars, frame)
-        self.ask_tempo(frame)
+        with self._keeping_settings(frame):
+            jumps.undo(self.player, bars, frame)
         self.melody.go_back(self.player.splice.stream_frame, hands)
         self.song.go_back(self.player.splice.stream_frame)
 

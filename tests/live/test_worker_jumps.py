@@ -177,6 +177,43 @@ def test_a_bank_goes_on_the_same_each_time(rig: Rig, model: MusicGen, tmp_path: 
     assert np.array_equal(rig.codes(0, 110), engine.codes(0, 110))
 
 
+@pytest.mark.parametrize("way", ["gen/undo", "bank/load"])
+def test_how_much_is_kept_at_a_roll_is_a_setting_that_no_jump_takes_back(
+    rig: Rig, tmp_path: Path, way: str
+) -> None:
+    rig.play(60)
+    rig.command("bank/save", str(tmp_path / "one"))
+    rig.play(40)
+    rig.tell("lead", lead_ms=600, context_bars=2)
+    rig.play(8)
+    jumped = rig.command(way, 4 if way == "gen/undo" else str(tmp_path / "one"))
+    rig.play(50)
+    assert rig.answer(jumped)["type"] == "applied"
+    score = rig.stage.engine.session.stream.score
+    at = rig.player.splice.stream_frame
+    assert [score.at("context_bars", frame) for frame in (at - 1, at, at + 30)] == [0, 2, 2]
+
+
+def test_undo_to_the_line_of_a_recall_does_not_keep_what_only_the_recall_is_for(
+    models: dict[str, MusicGen], tmp_path: Path
+) -> None:
+    """The line lies in a frame's second half: the recall begins with it, the undone bars after."""
+    timeline = Timeline.start(492.0)
+    rig = Rig(models["frame"], timeline=timeline, lead_ms=600)
+    rig.play(60)
+    rig.command("bank/save", str(tmp_path / "one"))
+    rig.play(20)
+    line = next(one for bar in range(6, 10) if (one := timeline.bar_line_at(bar)) % 1 > 0.5)
+    rig.command("bank/recall", str(tmp_path / "one"), frame=round(line))
+    rig.inbox.messages[-1]["sample"] = round(line * HOP)
+    rig.play(round(line) + 30 - int(rig.reader_frame), step=2)
+    rig.command("gen/undo", 2, frame=timeline.next_bar_start_at_or_after(round(line) + 40))
+    rig.play(60, step=2)
+    assert rig.player.splice.stream_frame == round(line)
+    score = rig.stage.engine.session.stream.score
+    assert score.target_at("context_bars", rig.player.stream_end) == 0
+
+
 def test_a_damaged_bank_fails_and_the_music_goes_on(rig: Rig, tmp_path: Path) -> None:
     rig.play(60)
     path = tmp_path / "bank.safetensors"
