@@ -8,7 +8,7 @@ opening bars are remembered when they are complete, for sections that recall it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -17,13 +17,13 @@ from musicgen_rt.errors import HistoryError, MusicgenRTError, ParameterError
 from musicgen_rt.live.controls import Edit, attribute_edits, require_melody_ability
 from musicgen_rt.live.engine import Engine
 from musicgen_rt.live.melody_keeper import MelodyKeeper, Turn
-from musicgen_rt.live.melody_state import MelodyState, Pattern, PatternNote
 from musicgen_rt.live.memory import Memory
 from musicgen_rt.live.score import PARAMETERS
-from musicgen_rt.live.song import NUMBERS, Section, Song, Tune
+from musicgen_rt.live.song import NUMBERS, Section, Song
 from musicgen_rt.live.song_begun import Begun, SongNews
 from musicgen_rt.live.song_edits import Places, recall_edits, section_edits
 from musicgen_rt.live.song_plan import compile_song
+from musicgen_rt.live.song_tune import tune_turn
 
 
 class SongKeeper:
@@ -38,6 +38,7 @@ class SongKeeper:
         self._told: list[Begun] = []
         # The numbers of before the song: those of sections that do not name them.
         self._usual: dict[str, float] = {}
+        self._resumed: dict[str, float] = {}
         self._memories: dict[str, Memory] = {}
         # Of which section, by where it began, the opening is remembered up to which frame.
         self._remembered: dict[tuple[str, int], int] = {}
@@ -72,6 +73,18 @@ class SongKeeper:
         self._begun = self._begun[-1:]
         self.song, self._memories, self._remembered = song, {}, {}
 
+    @property
+    def usual(self) -> Mapping[str, float]:
+        """The numbers of sections that do not name them, while one plays."""
+        return self._usual if self._section is not None else {}
+
+    @contextmanager
+    def resuming(self, usual: Mapping[str, float]) -> Iterator[None]:
+        """Around the beginning of a section that played in another process, with its `usual`."""
+        self._resumed = dict(usual)
+        yield
+        self._resumed = {}
+
     def index(self, name: str | None) -> int:
         """Which section has a name, the first for None. Raises ParameterError."""
         if self.song is None:
@@ -89,13 +102,14 @@ class SongKeeper:
         timeline, score = self._timeline, self.engine.session.stream.score
         if before is None:
             self._usual = {name: score.target_at(name, frame) for name in PARAMETERS}
+            self._usual |= self._resumed
         beats = section.transition_bars * section.beats_per_bar
         ramp_frames = round(timeline.frame_at(timeline.beat_at(frame) + beats)) - frame
         places = Places.of(score, frame)
         edits = section_edits(self.song, section, before, places, self._usual, ramp_frames)
         turn = None
         if section.melody is not None or (before is not None and before.melody is not None):
-            turn = self._tune_turn(section.melody, frame)
+            turn = tune_turn(section.melody, frame, timeline)
             self._melody.change(frame, turn)
             self._melody.tell()
         self._enter(Begun(frame, section, index, turn=turn), edits)
@@ -279,23 +293,6 @@ class SongKeeper:
         """What is remembered at a frame, if it is one of the song's openings."""
         memory: Memory | None = self.engine.session.stream.score.at("memory", frame)
         return next((one for one in self._memories.values() if one is memory), None)
-
-    def _tune_turn(self, tune: Tune | None, frame: int) -> Turn:
-        """What a section that begins at `frame` makes of the melody."""
-        timeline = self._timeline
-        start_beat = timeline.beat_at(timeline.bar_line_at(timeline.bar_at(frame + 1)))
-
-        def turn(state: MelodyState) -> MelodyState:
-            if tune is None:
-                return state.with_mode("off", frame, timeline)
-            notes = tuple(
-                PatternNote(pitch, 100, start, min(start + length, tune.loop_beats))
-                for start, length, pitch in tune.notes
-            )
-            pattern = Pattern(start_beat, float(tune.loop_beats), notes)
-            return replace(state, mode="file", file=pattern, file_name=None, sounded=())
-
-        return turn
 
     def _opening(self, section: Section, begins: int) -> tuple[int, int]:
         """First frame and end of the bars to remember: after its transition, as many as fit."""

@@ -291,9 +291,8 @@ class Stage:
             )
         line = self.player.timeline.last_bar_start_at_or_before(int(self.player.heard_frame()))
         melody = self.melody.lifted(controls_at, stream_frame, self._landing(line)).to_json()
-        return take.capture(
-            self.engine, stream_frame, controls_at, self.identity, {"melody": melody}
-        )
+        extra = {"melody": melody, "song_usual": dict(self.song.usual)}
+        return take.capture(self.engine, stream_frame, controls_at, self.identity, extra)
 
     # Read-outs
 

@@ -19,6 +19,7 @@ from musicgen_rt.live.melody_state import MelodyState
 from musicgen_rt.live.pace import DEFAULT_LEAD_MS
 from musicgen_rt.live.player import Clock
 from musicgen_rt.live.resume_file import kept_take
+from musicgen_rt.live.score import PARAMETERS
 from musicgen_rt.live.session import Session
 from musicgen_rt.live.stage import Stage
 from musicgen_rt.live.worker_commands import prepare
@@ -91,8 +92,8 @@ def set_stage(
     stage.player.beats.is_on = settings.is_locked
     stage.asks_tempo = settings.asks_tempo
     frame = stage.player.first_bar()
-    is_resumed = settings.is_resume and _resume(settings, stage, frame, outbox)
-    if not is_resumed:
+    song_usual = _resume(settings, stage, frame, outbox) if settings.is_resume else None
+    if song_usual is None:
         session = Session(engine.model, engine.options, engine.parts)
         stage.begin(session, 0, frame, MelodyState())
         stage.player.apply(parameter_edits("seed", settings.seed, 0), frame)
@@ -100,31 +101,41 @@ def set_stage(
         stage.player.apply(parameter_edits("context_bars", settings.context_bars, 0), frame)
     stream_frame = stage.player.stream_frame_of(frame)
     resumed = stage.melody.at(stream_frame)
-    for command in settings.state:
-        try:
-            prepare(command, stage).run(frame)
-        except MusicgenRTError as error:
-            outbox.error("state", f"{command.name}: {error}", frame)
+    with stage.song.resuming(song_usual or {}):
+        for command in settings.state:
+            try:
+                prepare(command, stage).run(frame)
+            except MusicgenRTError as error:
+                outbox.error("state", f"{command.name}: {error}", frame)
     # A file is begun by its command; one that was playing goes on.
     stage.melody.change(stream_frame, lambda state: state.with_file_of(resumed))
     stage.melody.tell()
-    return stage, is_resumed
+    return stage, song_usual is not None
 
 
-def _resume(settings: StartSettings, stage: Stage, frame: int, outbox: Outbox) -> bool:
-    """Go on from what the process before left, if it did."""
+def _resume(
+    settings: StartSettings, stage: Stage, frame: int, outbox: Outbox
+) -> Mapping[str, float] | None:
+    """Go on from what the process before left, if it did: the numbers of before its song."""
     if settings.resume_folder is None:
-        return False
+        return None
     try:
         kept = kept_take(settings.resume_folder)
         if kept is None:
-            return False
+            return None
         session, stream_frame, melody = stage.session_of(kept)
+        song_usual = _checked_numbers(kept.extra.get("song_usual", {}))
     except MusicgenRTError as error:
         outbox.error("resume", str(error), frame)
-        return False
+        return None
     stage.begin(session, stream_frame, frame, melody)
-    return True
+    return song_usual
+
+
+def _checked_numbers(value: Any) -> dict[str, float]:
+    if not isinstance(value, dict) or not value.keys() <= PARAMETERS.keys():
+        raise CheckpointError(f"the take is damaged: {value!r} are no numbers by name")
+    return {name: PARAMETERS[name].check(name, number) for name, number in value.items()}
 
 
 def require_buffer(buffer: TimelineBuffer, model: MusicGen) -> None:

@@ -233,6 +233,38 @@ def test_an_engine_that_starts_again_begins_the_section_once_more(
     assert not rig.of_kind("error")
 
 
+def test_an_engine_that_starts_again_knows_the_numbers_of_before_the_song(
+    models: dict[str, MusicGen], tmp_path: Path
+) -> None:
+    """Control knows those of the section that plays, and tells them before the song."""
+    path = tmp_path / "song.toml"
+    text = SONG.replace("drums = true }", "drums = true }\nparameters = { cfg = 5.0 }")
+    path.write_text(text)
+    first = Rig(models["frame"], resume_folder=tmp_path)
+    first.command("param/set", "cfg", 2.0)
+    begun(first, str(path))
+    first.play(3 * BAR)
+    told = first.of_kind("state")[-1]["params"]
+    assert told["cfg"] == 5.0
+    state = ("param/set", ["cfg", 5.0]), ("song/load", [str(path)]), ("song/section", ["A"])
+    second = Rig(
+        models["frame"], resume_folder=tmp_path, is_resume=True, at_frame=8 * BAR, state=state
+    )
+    assert second.is_resumed
+    second.play(6 * BAR)
+    begins = sections(second)[1]
+    assert begins[0] == "B"
+    assert [score_at(second, "cfg", begins[1] + on) for on in (-1, 2 * BAR)] == [5.0, 2.0]
+    assert not second.of_kind("error")
+    # Another song that begins later goes by what stands then.
+    second.command("song/stop")
+    second.command("param/set", "cfg", 4.0)
+    second.play(BAR)
+    second.command("song/section", "A")
+    second.play(BAR)
+    assert second.stage.song.usual["cfg"] == 4.0
+
+
 def test_another_stream_is_not_in_the_song(rig: Rig, song: str) -> None:
     begun(rig, song)
     rig.play(3 * BAR)
