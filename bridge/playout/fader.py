@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from bridge.levels import GAIN_RANGE_DB
 from bridge.playout.fade import Ramp
 from musicgen_rt.errors import MusicgenRTError
+
+# Where a beat of the session lies.
+SampleAt = Callable[[float], int]
 
 MAX_PENDING = 64
 MAX_RAMP_SECONDS = 60.0
@@ -23,12 +27,16 @@ class TooManyChangesError(MusicgenRTError):
 
 @dataclass(frozen=True)
 class Change:
-    """From `sample` on (None: at once), go to `gain` during `ramp_samples`; `id` is answered."""
+    """From `sample` on (None: at once), go to `gain` during `ramp_samples`; `id` is answered.
+
+    `beat` is the session's beat of that sample, if it was asked for at a line.
+    """
 
     id: int
     sample: int | None
     gain: float
     ramp_samples: int
+    beat: float | None = None
 
 
 @dataclass
@@ -45,6 +53,17 @@ class GainStage:
                 f"{MAX_PENDING} changes are already scheduled: wait for some of them"
             )
         self.pending.append(change)
+        self._sort()
+
+    def move_lines(self, sample_at: SampleAt) -> None:
+        """The lines lie elsewhere now: what waits for one goes with it."""
+        self.pending = [
+            one if one.beat is None else replace(one, sample=sample_at(one.beat))
+            for one in self.pending
+        ]
+        self._sort()
+
+    def _sort(self) -> None:
         self.pending.sort(key=lambda change: -math.inf if change.sample is None else change.sample)
 
     def gains(self, position: int, count: int) -> tuple[NDArray[np.float32], list[int]]:
@@ -74,16 +93,30 @@ class Fader:
         self._gain = GainStage(Ramp.constant(to_gain(gain_db)))
         self._mute = GainStage(Ramp.constant(0.0 if is_muted else 1.0))
 
-    def set_gain(self, id: int, gain_db: float, sample: int | None, ramp_seconds: float) -> None:
+    def set_gain(
+        self,
+        id: int,
+        gain_db: float,
+        sample: int | None,
+        ramp_seconds: float,
+        beat: float | None = None,
+    ) -> None:
         """Raises TooManyChangesError."""
         ramp_seconds = min(max(ramp_seconds, MUTE_SECONDS), MAX_RAMP_SECONDS)
         ramp_samples = round(ramp_seconds * self._rate_hz)
-        self._gain.schedule(Change(id, sample, to_gain(gain_db), ramp_samples))
+        self._gain.schedule(Change(id, sample, to_gain(gain_db), ramp_samples, beat))
 
-    def set_mute(self, id: int, is_muted: bool, sample: int | None) -> None:
+    def set_mute(
+        self, id: int, is_muted: bool, sample: int | None, beat: float | None = None
+    ) -> None:
         """Raises TooManyChangesError."""
         ramp_samples = round(MUTE_SECONDS * self._rate_hz)
-        self._mute.schedule(Change(id, sample, 0.0 if is_muted else 1.0, ramp_samples))
+        self._mute.schedule(Change(id, sample, 0.0 if is_muted else 1.0, ramp_samples, beat))
+
+    def move_lines(self, sample_at: SampleAt) -> None:
+        """The lines lie elsewhere now: what waits for one goes with it."""
+        self._gain.move_lines(sample_at)
+        self._mute.move_lines(sample_at)
 
     def gains(self, position: int, count: int) -> tuple[NDArray[np.float32], list[int]]:
         """The gains [count] from `position` on, and the ids of the changes that begin there."""

@@ -39,14 +39,14 @@ class Grid:
         bar, beats = self.timeline.bar_position_at(frame)
         beat = math.floor(beats)
         line = self.timeline.beat_at(frame) - (beats - beat)
-        return BeatLine(bar, beat, self._sample_at_beat(line))
+        return BeatLine(bar, beat, self.sample_at_beat(line))
 
     def line_after(self, sample: int) -> BeatLine:
         """The first beat line behind `sample`."""
         frame = (sample + _ROUNDING_SAMPLES) / self.hop_samples
         _, beats = self.timeline.bar_position_at(frame)
         to_next = math.floor(beats) + 1 - beats
-        at = self._sample_at_beat(self.timeline.beat_at(frame) + to_next)
+        at = self.sample_at_beat(self.timeline.beat_at(frame) + to_next)
         # A change of signature can begin a bar between two beats.
         cuts = [
             segment.frame * self.hop_samples
@@ -66,5 +66,6 @@ class Grid:
         """The first bar line that is not before `sample`."""
         return next(line for line in self.beat_lines(sample) if line.beat == 0)
 
-    def _sample_at_beat(self, beat: float) -> int:
+    def sample_at_beat(self, beat: float) -> int:
+        """The sample nearest to a place in beats."""
         return math.floor(self.timeline.frame_at(beat) * self.hop_samples + 0.5)

@@ -115,10 +115,10 @@ class Player:
         else:
             self._opening = Opening(id, time_ns)
 
-    def close_gate(self, id: int, sample: int | None) -> None:
-        """Stop at `sample`, or as soon as a fade allows."""
+    def close_gate(self, id: int, sample: int | None, beat: float | None = None) -> None:
+        """Stop at `sample`, which lies at `beat` if it is a line, or as soon as a fade allows."""
         self._drop_opening()
-        self.session.close_gate(id, sample)
+        self.session.close_gate(id, sample, beat)
 
     def change_output(self, output: Output) -> None:
         """Go on with another output, from the next sample on."""

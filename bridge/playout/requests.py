@@ -50,7 +50,7 @@ class Requests:
 
     def _timeline(self, message: Mapping[str, Any]) -> None:
         timeline = Timeline.from_json(_field(message, "timeline", Mapping))
-        self._player.session.failover.set_grid(Grid(timeline, self._hop_samples))
+        self._player.session.set_grid(Grid(timeline, self._hop_samples))
 
     def _gate(self, message: Mapping[str, Any]) -> None:
         id = _field(message, "id", int)
@@ -58,17 +58,18 @@ class Requests:
             time_ns = _field({"time_ns": None, **message}, "time_ns", int | None)
             self._player.open_gate(id, time_ns)
         else:
-            self._player.close_gate(id, _sample(message))
+            self._player.close_gate(id, _sample(message), _beat(message))
 
     def _gain(self, message: Mapping[str, Any]) -> None:
         id = _field(message, "id", int)
         ramp_seconds = _number({"ramp_ms": 0, **message}, "ramp_ms") / 1000
         gain_db = _number(message, "gain_db")
-        self._player.session.fader.set_gain(id, gain_db, _sample(message), ramp_seconds)
+        fader, sample = self._player.session.fader, _sample(message)
+        fader.set_gain(id, gain_db, sample, ramp_seconds, _beat(message))
 
     def _mute(self, message: Mapping[str, Any]) -> None:
         id, is_muted = _field(message, "id", int), _field(message, "is_muted", bool)
-        self._player.session.fader.set_mute(id, is_muted, _sample(message))
+        self._player.session.fader.set_mute(id, is_muted, _sample(message), _beat(message))
 
     def _record(self, message: Mapping[str, Any]) -> None:
         id, path = _field(message, "id", int), _field(message, "path", str | None)
@@ -102,6 +103,11 @@ def _sample(message: Mapping[str, Any]) -> int | None:
     """The session sample of a request; None means at once."""
     sample = message.get("sample")
     return None if sample is None else int(_number(message, "sample"))
+
+
+def _beat(message: Mapping[str, Any]) -> float | None:
+    """The session's beat of that sample, if it is a line."""
+    return None if message.get("beat") is None else _number(message, "beat")
 
 
 def _number(message: Mapping[str, Any], name: str) -> float:

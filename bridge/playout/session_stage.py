@@ -12,6 +12,7 @@ from bridge.playout.dc_blocker import DCBlocker
 from bridge.playout.fader import Fader
 from bridge.playout.failover import Failover, Readiness
 from bridge.playout.gate import Gate
+from bridge.playout.grid import Grid
 from musicgen_rt.contract.buffer_snapshot import PlayoutState
 
 _MAX_EVENTS = 256
@@ -46,6 +47,8 @@ class SessionStage:
         self.events: deque[Applied | Superseded] = deque(maxlen=_MAX_EVENTS)
         self._gate = gate
         self._closing_id: int | None = None
+        # The session's beat at which it closes, if that was asked for at a line.
+        self._closing_beat: float | None = None
         self._channels = channels
         self._blocker = DCBlocker(rate_hz)
         self._blocker_state = DCBlocker.start(channels)
@@ -72,7 +75,7 @@ class SessionStage:
         """Whether the playhead stands, or will."""
         return self._gate.stop_sample is not None
 
-    def close_gate(self, id: int | None, sample: int | None) -> None:
+    def close_gate(self, id: int | None, sample: int | None, beat: float | None = None) -> None:
         """Stop at `sample`, or as soon as a fade allows."""
         self._drop_closing()
         if self._gate.is_standing(self.position):
@@ -83,7 +86,7 @@ class SessionStage:
             self._answer(id)
             return
         self._gate = self._gate.close(self.position, sample)
-        self._closing_id = id
+        self._closing_id, self._closing_beat = id, beat
 
     def open_gate(self, id: int | None) -> None:
         """Play from where the playhead stands, or do not stop after all."""
@@ -91,6 +94,13 @@ class SessionStage:
         if self._gate.stop_sample is not None:
             self._gate = self._gate.open(self.position)
         self._answer(id)
+
+    def set_grid(self, grid: Grid) -> None:
+        """Beats lie elsewhere now: loops go by them, and what waits for a line goes with it."""
+        self.failover.set_grid(grid)
+        self.fader.move_lines(grid.sample_at_beat)
+        if self._closing_beat is not None and not self._gate.is_standing(self.position):
+            self._gate = self._gate.close(self.position, grid.sample_at_beat(self._closing_beat))
 
     def render(self, count: int, is_urgent: bool) -> NDArray[np.float32] | None:
         """The next samples [C, count]; None if it is not urgent and the engine may bring more."""
@@ -130,6 +140,7 @@ class SessionStage:
         if self._closing_id is not None:
             self.events.append(Superseded(self._closing_id))
             self._closing_id = None
+        self._closing_beat = None
 
     def _silence(self, count: int) -> NDArray[np.float32]:
         return np.zeros((self._channels, count), np.float32)

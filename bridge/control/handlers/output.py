@@ -20,6 +20,7 @@ def _gain(turn: Turn, gain_db: float, ramp_ms: int) -> None:
         "gain",
         gain_db=gain_db,
         sample=turn.sample,
+        beat=turn.target.beat,
         ramp_ms=ramp_ms,
         sets={"audio/gain_db": gain_db},
         fader="audio/gain_db",
@@ -27,7 +28,13 @@ def _gain(turn: Turn, gain_db: float, ramp_ms: int) -> None:
 
 
 def _mute(turn: Turn, is_on: bool) -> None:
-    turn.ask_playout("mute", is_muted=is_on, sample=turn.sample, sets={"audio/is_muted": is_on})
+    turn.ask_playout(
+        "mute",
+        is_muted=is_on,
+        sample=turn.sample,
+        beat=turn.target.beat,
+        sets={"audio/is_muted": is_on},
+    )
 
 
 def _record(turn: Turn, is_on: bool, name: str | None) -> None:

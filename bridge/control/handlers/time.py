@@ -129,7 +129,11 @@ def _opening_ns(turn: Turn) -> int | None:
 
 def _stop(turn: Turn) -> None:
     turn.ask_playout(
-        "gate", is_open=False, sample=turn.sample, sets={"transport/is_playing": False}
+        "gate",
+        is_open=False,
+        sample=turn.sample,
+        beat=turn.target.beat,
+        sets={"transport/is_playing": False},
     )
     at_ns = turn.position.time_of_frame_ns(turn.frame, turn.now_ns)
     turn.session.clock.source.transport(False, max(turn.now_ns, at_ns))

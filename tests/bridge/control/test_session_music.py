@@ -342,6 +342,7 @@ def test_an_engine_that_starts_again_plays_the_file_that_the_last_one_played(
     for file in ("one.mid", "two.mid"):
         (tmp_path / "inputs" / file).write_bytes(b"MThd")
     rig.send("/mgrt/melody/file", "two.mid")
+    rig.apply()
     rig.dispatcher.from_engine({"type": "state", "melody": {"mode": "file", "file": name}})
     calls = [(call, *args) for call, args in rig.session.state.engine_calls()]
     melody = [call for call in calls if call[0] in ("melody/file", "melody/mode")]

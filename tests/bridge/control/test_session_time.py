@@ -143,7 +143,8 @@ def test_adding_a_source_is_a_registration(tmp_path: Path) -> None:
 def test_stop_and_play_open_and_close_the_gate(rig: Rig) -> None:
     ann = rig.subscribe()
     rig.send("/mgrt/transport/stop", "bar")
-    assert rig.playout[-1] == {"type": "gate", "id": 1, "is_open": False, "sample": 100 * HOP}
+    stop = {"type": "gate", "id": 1, "is_open": False, "sample": 100 * HOP, "beat": 4.0}
+    assert rig.playout[-1] == stop
     rig.apply_playout(sample=100 * HOP)
     assert rig.take() == [("/done", "/mgrt/transport/stop", pytest.approx(4.0), 1)]
     assert rig.send("/mgrt/status", client=ann)[-1][1] == "stopped"

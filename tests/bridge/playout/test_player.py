@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from bridge.playout.player import BLOCK_SECONDS
 from musicgen_rt.contract.buffer_snapshot import PlayoutState
 from musicgen_rt.contract.timeline import Timeline
 from tests.bridge.playout.twin import (
@@ -121,6 +122,31 @@ def test_gain_and_mute_take_effect_at_their_sample() -> None:
     )
     assert np.abs(heard[int(2.2 * OUT_HZ) :]).max() == 0
     assert_invariant_v(t.heard[1000:], max_step=0.02, max_hole=None)
+
+
+@pytest.mark.parametrize("bpm", [100, 140])
+def test_what_is_asked_for_at_a_line_goes_with_the_line_when_the_tempo_changes(bpm: float) -> None:
+    """A level at beat 2, a mute at beat 3, the end at beat 4; and one level at a sample."""
+    with twin(TONE) as t:
+        t.run(0.4)
+        beat_samples = RATE_HZ // 2
+        t.send(type="gain", id=1, gain_db=-6.0, sample=2 * beat_samples, ramp_ms=0, beat=2.0)
+        t.send(type="gain", id=2, gain_db=-9.0, sample=2 * beat_samples + 9600, ramp_ms=0)
+        t.send(type="mute", id=3, is_muted=True, sample=3 * beat_samples, beat=3.0)
+        t.send(type="gate", id=4, is_open=False, sample=4 * beat_samples, beat=4.0)
+        t.run(0.05)
+        timeline = Timeline.start(120).with_tempo(30, bpm)
+        t.send(type="timeline", timeline=timeline.to_json(), frame=30)
+        t.run(3)
+    found = {m["id"]: m["sample"] for m in t.said("applied")}
+    block_samples = BLOCK_SECONDS * RATE_HZ
+    for id, beat in ((1, 2), (3, 3), (4, 4)):
+        # Levels begin with a block that is played.
+        assert 0 <= timeline.frame_at(beat) * HOP_SAMPLES - found[id] < block_samples, (
+            f"beat {beat}"
+        )
+    assert 0 <= 2 * beat_samples + 9600 - found[2] < block_samples, "a moment of the clock stays"
+    assert found[4] == round(timeline.frame_at(4) * HOP_SAMPLES)
 
 
 def test_requests_are_answered_while_the_playhead_stands() -> None:
