@@ -55,10 +55,12 @@ says how many. A client that receives on another port than it sends from adds `@
 string.
 
 `when` says when a command is to be heard: `now`, on the next `beat`, on the next `bar`, or a \
-number n: on the next bar line that begins a row of n bars. A bundle's time tag does the same to \
-the millisecond; if it is missed the command is done at once and `/mgrt/late ADDRESS MS` follows. \
-Time tags lie at most {HORIZON_SECONDS} s ahead. Of what is asked for at one line, jumps (undo, \
-retry, banks) come first: a prompt for that line is heard where they lead.
+number n: on the next bar line that begins a row of n bars. What waits for a line goes with it \
+when the tempo changes. A bundle's time tag says it to the millisecond; if it is missed the \
+command is done at once and `/mgrt/late ADDRESS MS` follows. Time tags lie at most \
+{HORIZON_SECONDS} s ahead. Of what is asked for at one line, jumps (undo, retry, banks) come \
+first: a prompt for that line is heard where they lead. `/mgrt/gen/panic` overtakes what waits \
+to be read: what came before it is answered with `/fail`, but for prompts and questions.
 
 Beats in answers count from the daemon's start and never go back; bars and beats in events count \
 from 1 and begin anew with `/mgrt/transport/reset`.
