@@ -72,7 +72,8 @@ EVENTS = (
     ),
     _event(
         "section",
-        "A section of the song is played from a beat on, told as it is made; or none any more.",
+        "A section of the song is played from a beat on, told as it is made, and again if its line "
+        "moves; or none any more.",
         *SECTION_EVENT,
     ),
     _event("underrun", "The output ran dry.", Whole("count", 0, MAX_COUNT, doc="since the start")),

@@ -110,6 +110,8 @@ def test_a_song_is_played_and_moves_the_clock(sounds: DaemonProcess) -> None:
     told: list[tuple[Any, ...]] = []
     while not told or told[-1][1] != "":
         told.append(sounds.client.wait(lambda m: m[0] == "/mgrt/section", READY_SECONDS))
-    assert [one[1] for one in told] == ["A", "B", ""]
-    assert told[1][3] - told[0][3] == pytest.approx(4.0, abs=0.1), "a bar of four beats"
+    # One that was made before the tempo of the other came is told again where it lies then.
+    last = {one[1]: one for one in told}
+    assert list(last) == ["A", "B", ""]
+    assert last["B"][3] - last["A"][3] == pytest.approx(4.0, abs=0.1), "a bar of four beats"
     sounds.until_status(lambda s: s["bpm"] == 200.0, READY_SECONDS)
