@@ -100,8 +100,8 @@ def _state(session: Session, message: Message, outcome: Outcome) -> None:
     if "frozen" in message:
         changes["freeze/is_on"] = bool(message["frozen"])
     for key, value in changes.items():
-        is_known = key in session.state and session.state[key] != value
-        if is_known and not session.owed.is_asked(key, before=value):
+        is_news = key in session.state and session.state[key] != value
+        if is_news and not session.owed.rebase(key, value):
             session.state.set(key, value)
 
 

@@ -127,10 +127,10 @@ class OwedReplies:
             self.add(following, now_ns)
         return owed, following
 
-    def is_asked(self, key: str, *, before: Any) -> bool:
-        """Whether a control is asked for that has not been taken yet.
+    def rebase(self, key: str, before: Any) -> bool:
+        """A control is `before` now: it will be that again if what asks for it first is refused.
 
-        `before` is what it is now, and will be again if the first that asked is refused.
+        Whether anything that has not been taken yet asks for it.
         """
         for owed in chain(self._owed.values(), self._waiting.values()):
             for number, restore in enumerate(owed.restores):

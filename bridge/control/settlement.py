@@ -69,7 +69,7 @@ def _take(session: Session, identity: int, now_ns: int, outcome: Outcome) -> Owe
 def _refuse(session: Session, owed: Owed, reason: str, outcome: Outcome) -> None:
     for restore in owed.restores:
         # Unless somebody has asked for another value since, or it has become another.
-        is_asked = session.owed.is_asked(restore.key, before=restore.before)
+        is_asked = session.owed.rebase(restore.key, restore.before)
         if not is_asked and session.state[restore.key] == restore.new:
             session.state.set(restore.key, restore.before)
     for client in owed.askers:
